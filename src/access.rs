@@ -1,0 +1,150 @@
+//! What the head of a request tells of who asks: a person, a script, gRPC; this site or another.
+
+use crate::address::Origin;
+use crate::http::RequestHead;
+
+/// Who waits for the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asking {
+    /// A gRPC client.
+    Grpc,
+    /// A gRPC-Web client.
+    GrpcWeb,
+    /// A person, whose browser shows the answer as a page.
+    Navigation,
+    /// A program: fetch, XHR, WebSocket, an image, curl.
+    Script,
+}
+
+impl Asking {
+    /// Decides by what browsers say of a request (Fetch metadata), else by what is customary.
+    #[must_use]
+    pub fn of(head: &RequestHead<'_>) -> Self {
+        let content_type = head.value("content-type").unwrap_or_default();
+        if starts_with(content_type, b"application/grpc-web") {
+            return Self::GrpcWeb;
+        }
+        if starts_with(content_type, b"application/grpc")
+            && matches!(content_type.get(b"application/grpc".len()), None | Some(b'+' | b';'))
+        {
+            return Self::Grpc;
+        }
+        let navigates = match head.value("sec-fetch-mode") {
+            Some(mode) => mode == b"navigate",
+            None => {
+                head.value("upgrade").is_none()
+                    && head.value("x-requested-with").is_none()
+                    && head.values("accept").any(accepts_html)
+            }
+        };
+        if navigates { Self::Navigation } else { Self::Script }
+    }
+}
+
+fn starts_with(text: &[u8], prefix: &[u8]) -> bool {
+    text.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+}
+
+fn accepts_html(accept: &[u8]) -> bool {
+    accept.split(|byte| *byte == b',').any(|range| {
+        let media_type = range.split(|byte| *byte == b';').next().unwrap_or_default();
+        media_type.trim_ascii().eq_ignore_ascii_case(b"text/html")
+    })
+}
+
+/// Proof that a request is a CORS preflight, which browsers send without credentials; only [`preflight`] and
+/// [`jwtproxy_preflight`] make one.
+#[derive(Clone, Copy, Debug)]
+pub struct Preflight(());
+
+/// Tells a CORS preflight (Fetch section 4.8).
+#[must_use]
+pub fn preflight(head: &RequestHead<'_>) -> Option<Preflight> {
+    let asks = head.value("origin").is_some() && head.value("access-control-request-method").is_some();
+    (asks && head.method() == b"OPTIONS").then_some(Preflight(()))
+}
+
+/// Tells what JwtProxy takes for a preflight: OPTIONS with any header whose name starts so.
+#[must_use]
+pub fn jwtproxy_preflight(head: &RequestHead<'_>) -> Option<Preflight> {
+    let asks = head.names().any(|name| name.starts_with("access-control-request"));
+    (asks && head.method() == b"OPTIONS").then_some(Preflight(()))
+}
+
+/// Whether this opens a WebSocket or another protocol of its own.
+#[must_use]
+pub fn is_upgrade(head: &RequestHead<'_>) -> bool {
+    head.value("upgrade").is_some()
+}
+
+/// Whether the method only reads (RFC 9110 section 9.2.1). TRACE is none of them: it returns the cookies.
+#[must_use]
+pub fn is_safe_method(head: &RequestHead<'_>) -> bool {
+    matches!(head.method(), b"GET" | b"HEAD" | b"OPTIONS")
+}
+
+/// Where a request comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Site {
+    /// From an origin of `allowed_origins`.
+    Allowed,
+    /// From another origin.
+    Cross,
+    /// From this origin, or typed by the person.
+    Same,
+    /// Nothing says so: no browser of today sent it, or an old one a plain link.
+    Unknown,
+}
+
+/// What the request says of its origin: `Sec-Fetch-Site`, which no page can forge, else `Origin`, whose host and port
+/// are compared with our own.
+#[must_use]
+pub fn site(head: &RequestHead<'_>, own_authority: &[u8], allowed: &[Origin]) -> Site {
+    let mut origins = head.values("origin");
+    let origin = origins.next();
+    let parsed = match origins.next() {
+        None => origin.and_then(parse_origin),
+        Some(_) => None,
+    };
+    let is_allowed = parsed.as_ref().is_some_and(|origin| allowed.contains(origin));
+    match head.value("sec-fetch-site") {
+        Some(b"same-origin" | b"none") => Site::Same,
+        Some(_) if is_allowed || origin.is_none() && comes_from(head, allowed) => Site::Allowed,
+        Some(_) => Site::Cross,
+        None => match (origin, parsed) {
+            (None, _) => Site::Unknown,
+            (Some(_), Some(origin)) if origin.has_authority(own_authority) => Site::Same,
+            (Some(_), _) if is_allowed => Site::Allowed,
+            (Some(_), _) => Site::Cross,
+        },
+    }
+}
+
+/// A navigation has no `Origin`; its `Referer` may name one.
+fn comes_from(head: &RequestHead<'_>, allowed: &[Origin]) -> bool {
+    referer(head).is_some_and(|(origin, _)| allowed.contains(&origin))
+}
+
+/// Origin and path of the page that made the request, if it says so.
+#[must_use]
+pub fn referer<'r>(head: &RequestHead<'r>) -> Option<(Origin, &'r str)> {
+    let text = std::str::from_utf8(head.value("referer")?).ok()?;
+    let (scheme, rest) = text.split_once("://")?;
+    let (authority, _) = rest.split_once('/')?;
+    let origin = Origin::parse(&format!("{scheme}://{authority}"))?;
+    let path = rest.strip_prefix(authority)?;
+    Some((origin, path.split('#').next()?))
+}
+
+/// The `Origin` of a request, if it is one of `allowed`.
+#[must_use]
+pub fn allowed_origin<'r>(head: &RequestHead<'r>, allowed: &[Origin]) -> Option<&'r str> {
+    let mut origins = head.values("origin");
+    let origin = std::str::from_utf8(origins.next()?).ok()?;
+    let known = Origin::parse(origin).is_some_and(|origin| allowed.contains(&origin));
+    (known && origins.next().is_none()).then_some(origin)
+}
+
+fn parse_origin(origin: &[u8]) -> Option<Origin> {
+    Origin::parse(std::str::from_utf8(origin).ok()?)
+}

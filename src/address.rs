@@ -1,0 +1,202 @@
+//! Origins, URLs and return addresses.
+
+use std::borrow::Cow;
+
+use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, percent_decode, utf8_percent_encode};
+
+use crate::http::cut;
+
+/// An origin (RFC 6454): scheme, host and port, in lower case and without a default port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    https: bool,
+    authority: String,
+}
+
+impl Origin {
+    /// Parses `http://host[:port]` or `https://host[:port]` with nothing behind it.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let (scheme, authority) = text.split_once("://")?;
+        Self::new(is_https(scheme)?, authority.as_bytes())
+    }
+
+    /// The origin of a scheme and an authority (RFC 3986 section 3.2), which must have no userinfo.
+    #[must_use]
+    pub fn new(https: bool, authority: &[u8]) -> Option<Self> {
+        let fits = |byte: &u8| byte.is_ascii_alphanumeric() || b".-_:[]".contains(byte);
+        if authority.is_empty() || !authority.iter().all(fits) {
+            return None;
+        }
+        let authority = std::str::from_utf8(authority).ok()?.to_ascii_lowercase();
+        let default_port = if https { ":443" } else { ":80" };
+        let authority = authority.strip_suffix(default_port).map(str::to_owned).unwrap_or(authority);
+        Some(Self { https, authority })
+    }
+
+    /// Whether the scheme is https.
+    #[must_use]
+    pub const fn is_https(&self) -> bool {
+        self.https
+    }
+
+    /// Host and port, the latter if it is not the scheme's own.
+    #[must_use]
+    pub fn authority(&self) -> &str {
+        &self.authority
+    }
+
+    /// Whether `authority` is its host and port, given the same scheme.
+    #[must_use]
+    pub fn has_authority(&self, authority: &[u8]) -> bool {
+        Self::new(self.https, authority).is_some_and(|other| other.authority == self.authority)
+    }
+}
+
+impl std::fmt::Display for Origin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}://{}", scheme(self.https), self.authority)
+    }
+}
+
+/// The name of the scheme.
+#[must_use]
+pub const fn scheme(https: bool) -> &'static str {
+    if https { "https" } else { "http" }
+}
+
+fn is_https(scheme: &str) -> Option<bool> {
+    match scheme.to_ascii_lowercase().as_str() {
+        "https" => Some(true),
+        "http" => Some(false),
+        _ => None,
+    }
+}
+
+/// Where a return address leads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ReturnAddress<'a> {
+    /// A path, perhaps with query and fragment, on the host of the request.
+    Path(&'a str),
+    /// An absolute URL and its origin.
+    Url(&'a str, Origin),
+}
+
+impl<'a> ReturnAddress<'a> {
+    /// Reads what a browser would make of an address, and refuses what two readers could read differently: control
+    /// characters and white space, backslashes before the query, userinfo, `//host`, and every other scheme.
+    #[must_use]
+    pub fn parse(text: &'a str) -> Option<Self> {
+        let fits = |byte: u8| byte > b' ' && byte != 0x7f;
+        let before_query = text.split(['?', '#']).next()?;
+        if !text.bytes().all(fits) || before_query.contains('\\') {
+            return None;
+        }
+        if let Some(path) = text.strip_prefix('/') {
+            return (!path.starts_with('/')).then_some(Self::Path(text));
+        }
+        let (scheme, rest) = text.split_once("://")?;
+        let authority = rest.split(['/', '?', '#']).next()?;
+        Some(Self::Url(text, Origin::new(is_https(scheme)?, authority.as_bytes())?))
+    }
+}
+
+/// A path of this host as a `Location`: a browser would take `//host` or `/\host` for another host, so a dot segment,
+/// which it removes again, is put before it.
+#[must_use]
+pub fn location(path: &str) -> String {
+    const UNSAFE: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>').add(b'\\').add(b'`');
+    let path = utf8_percent_encode(path, UNSAFE).to_string();
+    if path.starts_with("//") { format!("/.{path}") } else { path }
+}
+
+/// Encodes a name or value of a form (`application/x-www-form-urlencoded`) as Go's `url.QueryEscape` does, to the
+/// byte: JwtProxy's `Location` is compared with ours.
+#[must_use]
+pub fn form_encode(text: &[u8]) -> String {
+    const KEPT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+    percent_encoding::percent_encode(text, KEPT).to_string().replace("%20", "+")
+}
+
+/// Decodes a name or value of a form: `+` is a space, an escape that is none stays as it is.
+#[must_use]
+pub fn form_decode(text: &[u8]) -> Cow<'_, [u8]> {
+    if !text.iter().any(|byte| matches!(byte, b'+' | b'%')) {
+        return Cow::Borrowed(text);
+    }
+    let spaced: Vec<u8> = text.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte }).collect();
+    Cow::Owned(percent_decode(&spaced).collect())
+}
+
+/// The pairs of a query, decoded, in order.
+pub(crate) fn form_pairs(query: &[u8]) -> impl Iterator<Item = (Cow<'_, [u8]>, Cow<'_, [u8]>)> {
+    query.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty()).map(|pair| {
+        let (name, value) = cut(pair, b'=');
+        (form_decode(name), form_decode(value.unwrap_or_default()))
+    })
+}
+
+/// The query without the pairs that `drop` names; `None` if no pair is left. The others stay to the byte.
+pub(crate) fn filter_query(query: &[u8], mut drop: impl FnMut(&[u8], &[u8]) -> bool) -> Option<Vec<u8>> {
+    let kept: Vec<&[u8]> = query
+        .split(|byte| *byte == b'&')
+        .filter(|pair| {
+            let (name, value) = cut(pair, b'=');
+            !drop(&form_decode(name), &form_decode(value.unwrap_or_default()))
+        })
+        .collect();
+    (!kept.is_empty()).then(|| kept.join(&b'&'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn origins_are_compared_in_their_normal_form() {
+        let same = |a, b| assert_eq!(Origin::parse(a).unwrap(), Origin::parse(b).unwrap(), "{a} {b}");
+        same("https://Che.Example.com", "HTTPS://che.example.com:443");
+        same("http://localhost:80", "http://localhost");
+        assert_ne!(Origin::parse("http://a:443"), Origin::parse("https://a"));
+        for text in ["", "null", "*", "a.example", "ftp://a", "https://", "https://a/", "https://u@a", "https://a b"] {
+            assert_eq!(Origin::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn hostile_return_addresses_are_refused() {
+        for text in [
+            "", "a", "//evil.example", "/\\evil.example", "\\\\evil.example", "/\t/evil.example", "/a\r\nb", " /a",
+            "https:evil.example", "https:///evil.example", "https://me@evil.example", "https://a\\@evil.example",
+            "javascript:alert(1)", "data:text/html,x", "ftp://a/", "http:/\\evil.example", "///evil.example",
+            "/a/..\\evil", "\u{0}/a", "https://evil.example%00.a/", "https://\u{430}.example/",
+        ] {
+            assert_eq!(ReturnAddress::parse(text), None, "{text:?}");
+        }
+        assert_eq!(ReturnAddress::parse("/a?b=\\c#//d"), Some(ReturnAddress::Path("/a?b=\\c#//d")));
+        let origin = Origin::parse("https://a.example").unwrap();
+        let url = "https://a.example/b?c";
+        assert_eq!(ReturnAddress::parse(url), Some(ReturnAddress::Url(url, origin)));
+    }
+
+    #[test]
+    fn a_location_stays_on_this_host() {
+        assert_eq!(location("/a?b=c"), "/a?b=c");
+        assert_eq!(location("//evil.example"), "/.//evil.example");
+        assert_eq!(location("/\\evil.example"), "/%5Cevil.example");
+        assert_eq!(location("/ä b"), "/%C3%A4%20b");
+    }
+
+    #[test]
+    fn forms() {
+        assert_eq!(form_encode("a b/~-_.*ä".as_bytes()), "a+b%2F~-_.%2A%C3%A4");
+        assert_eq!(form_decode(b"a+b%2Fc%zz").as_ref(), b"a b/c%zz");
+        let drop_token = |query: &str| {
+            filter_query(query.as_bytes(), |name, _| name == b"token").map(|kept| String::from_utf8(kept).unwrap())
+        };
+        assert_eq!(drop_token("a=1&token=x&b=%20+").as_deref(), Some("a=1&b=%20+"));
+        assert_eq!(drop_token("token=x&&token=y&a").as_deref(), Some("&a"));
+        assert_eq!(drop_token("t%6Fken=x"), None);
+        assert_eq!(drop_token("").as_deref(), Some(""));
+    }
+}

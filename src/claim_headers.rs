@@ -1,0 +1,66 @@
+//! Claims as request headers for the upstream.
+
+use serde_json::Value;
+
+use crate::http::{HeadEdit, RequestHead};
+use crate::jwt::VerifiedJwt;
+
+/// Which claims become which headers. Whatever a client sends under one of these names is removed, always.
+#[derive(Clone, Debug, Default)]
+pub struct ClaimHeaders {
+    /// Every header name of every provider, in lower case.
+    names: Vec<String>,
+    /// For each provider: header name and claim.
+    by_provider: Vec<Vec<(String, String)>>,
+}
+
+impl ClaimHeaders {
+    /// Takes, for each provider, pairs of header name (in lower case) and claim.
+    #[must_use]
+    pub fn new(by_provider: Vec<Vec<(String, String)>>) -> Self {
+        let mut names: Vec<String> = Vec::new();
+        for (name, _) in by_provider.iter().flatten() {
+            if !names.contains(name) {
+                names.push(name.clone());
+            }
+        }
+        Self { names, by_provider }
+    }
+
+    /// Sets the headers of a verified token, and removes what the client sent under any of the names.
+    #[must_use]
+    pub fn edits(&self, head: &RequestHead<'_>, jwt: Option<&VerifiedJwt<'_>>) -> Vec<HeadEdit> {
+        let mut edits = Vec::new();
+        for name in &self.names {
+            let claim = jwt.and_then(|jwt| {
+                let headers = self.by_provider.get(jwt.provider())?;
+                let (_, claim) = headers.iter().find(|(own, _)| own == name)?;
+                text(jwt.claims().value(claim)?)
+            });
+            match claim {
+                Some(value) => edits.push(HeadEdit::Set(name.clone(), value.into_bytes())),
+                None if head.value(name).is_some() => edits.push(HeadEdit::Remove(name.clone())),
+                None => {}
+            }
+            // CGI and its heirs read `x_jwt_uid` as `x-jwt-uid`.
+            let twins = head.names().filter(|found| *found != name && is_twin(found, name));
+            edits.extend(twins.map(|twin| HeadEdit::Remove(twin.to_owned())));
+        }
+        edits
+    }
+}
+
+fn is_twin(found: &str, name: &str) -> bool {
+    let normal = |byte: u8| if byte == b'_' { b'-' } else { byte };
+    found.len() == name.len() && found.bytes().map(normal).eq(name.bytes().map(normal))
+}
+
+/// A string as it is, anything else as JSON; `None` for what no header can hold.
+fn text(claim: &Value) -> Option<String> {
+    let text = match claim {
+        Value::Null => return None,
+        Value::String(text) => text.clone(),
+        Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => claim.to_string(),
+    };
+    (!text.chars().any(char::is_control)).then_some(text)
+}

@@ -1,0 +1,122 @@
+//! From the JSON that an operator writes to a [`Policy`], or to the reason why not.
+
+mod error;
+mod keys;
+mod paths;
+mod providers;
+mod reader;
+mod session;
+mod sources;
+
+use crate::jwt::{Dialect, Json, Verifier};
+use crate::policy::{Policy, Profile};
+
+pub use error::ConfigError;
+use error::Result;
+use reader::Node;
+
+/// Looks up the environment variables of the VM.
+pub trait Env {
+    /// The value of a variable that is set.
+    fn var(&self, name: &str) -> Option<String>;
+}
+
+impl<F: Fn(&str) -> Option<String>> Env for F {
+    fn var(&self, name: &str) -> Option<String> {
+        self(name)
+    }
+}
+
+/// What the whole configuration has in common while it is read.
+struct Reading<'e> {
+    env: &'e dyn Env,
+    profile: Profile,
+    warnings: Vec<String>,
+}
+
+impl Reading<'_> {
+    /// Reads a variable that the configuration names: an empty one is a mistake as much as one that is not set.
+    fn env_var(&self, node: &Node) -> Result<String> {
+        let name = node.non_empty_text()?;
+        match self.env.var(name) {
+            Some(value) if !value.trim().is_empty() => Ok(value),
+            Some(_) => node.refuse(format!("the environment variable {name} is empty")),
+            None => node.refuse(format!(
+                "the environment variable {name} is not set in the VM; list it in vm_config.environment_variables \
+                 (Envoy) or vmConfig.env (Istio)"
+            )),
+        }
+    }
+
+    fn warn(&mut self, node: &Node, message: &str) {
+        self.warnings.push(format!("{}: {message}", node.path()));
+    }
+}
+
+impl Policy {
+    /// Reads a configuration: JSON, in UTF-8.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, with the path of the field and what to write instead.
+    pub fn from_json(text: &[u8], env: &impl Env) -> std::result::Result<Self, ConfigError> {
+        const FIELDS: &[&str] =
+            &["profile", "providers", "token_sources", "forward_token", "public_paths", "open", "session"];
+        const PROFILES: &[(&str, Profile)] = &[("strict", Profile::Strict), ("jwtproxy", Profile::JwtProxy)];
+
+        let root = parse(text)?;
+        let fields = root.fields(FIELDS)?;
+        let profile = fields.read("profile", |node| node.word(PROFILES))?.unwrap_or(Profile::Strict);
+        let dialect = match profile {
+            Profile::JwtProxy => Dialect::JwtProxy,
+            Profile::Strict => Dialect::Strict,
+        };
+        let mut reading = Reading { env, profile, warnings: Vec::new() };
+        let (providers, claim_headers) = match fields.get("providers") {
+            Some(node) => providers::providers(&node, dialect, &mut reading)?,
+            None => return fields.refuse("providers", "write at least one provider, with a key"),
+        };
+        let session = fields.read("session", |node| session::session(node, profile))?;
+        let sources = sources::token_sources(&fields, session.as_ref(), profile)?;
+        let forward_token = sources::forward_token(&fields, profile)?;
+        let public_paths = paths::public_paths(&fields, &mut reading)?;
+        Ok(Self {
+            profile,
+            verifier: Verifier::new(providers, dialect),
+            sources,
+            forward_token,
+            public_paths,
+            session,
+            claim_headers,
+            warnings: reading.warnings,
+        })
+    }
+}
+
+fn parse(text: &[u8]) -> Result<Node> {
+    if text.trim_ascii().is_empty() {
+        return Err(ConfigError::new("", "there is no configuration; at least `providers` with a key is needed"));
+    }
+    let Json(value) = serde_json::from_slice(text).map_err(|fault| {
+        // The first byte of a protobuf Struct is the tag 0x0a, which in JSON is a mere line break.
+        let message = if text.starts_with(b"\n") && !text.trim_ascii().starts_with(b"{") {
+            "this is not JSON; a google.protobuf.Struct reaches a plugin as protobuf bytes: write the configuration \
+             as JSON in a google.protobuf.StringValue instead"
+                .to_owned()
+        } else {
+            format!("this is not JSON: {fault}")
+        };
+        ConfigError::new("", message)
+    })?;
+    Ok(Node::root(value))
+}
+
+/// Names of HTTP (RFC 9110 section 5.6.2): a token.
+fn is_token(text: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    !text.is_empty() && text.bytes().all(fits)
+}
+
+/// Printable ASCII without spaces, as in a URL.
+fn is_url_text(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'\\' | b'"' | b'<' | b'>'))
+}

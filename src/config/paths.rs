@@ -1,0 +1,76 @@
+//! The paths that need no token.
+
+use regex_lite::Regex;
+
+use super::error::Result;
+use super::reader::{Fields, Node};
+use super::{Reading, is_token};
+use crate::path::{PathPattern, PlainPath, PublicPath, PublicPaths};
+use crate::policy::Profile;
+
+/// Reads `public_paths` and `open`: nothing may be open by mistake.
+pub(super) fn public_paths(fields: &Fields<'_>, reading: &mut Reading<'_>) -> Result<PublicPaths> {
+    let open = fields.flag("open")?.unwrap_or_default();
+    let mut paths = Vec::new();
+    for node in fields.read("public_paths", Node::list)?.unwrap_or_default() {
+        let path = public_path(&node, reading.profile)?;
+        if path.is_everything() {
+            if reading.profile == Profile::Strict && !open {
+                return node.refuse(
+                    "this matches every path, so nothing is protected; write `open: true` beside `public_paths` if \
+                     that is meant",
+                );
+            }
+            reading.warn(&node, "this matches every path, so nothing is protected");
+        }
+        paths.push(path);
+    }
+    Ok(PublicPaths(paths))
+}
+
+fn public_path(node: &Node, profile: Profile) -> Result<PublicPath> {
+    let fields = node.fields(&["exact", "prefix", "regex", "methods"])?;
+    let written = fields.only(&["exact", "prefix", "regex"], node)?;
+    let pattern = match written.path().rsplit('.').next() {
+        Some("exact") => PathPattern::Exact(plain(&written)?),
+        Some("prefix") => PathPattern::Prefix(plain(&written)?),
+        _ => PathPattern::Regex(expression(&written, profile)?),
+    };
+    Ok(PublicPath { pattern, methods: fields.read("methods", methods)? })
+}
+
+fn methods(node: &Node) -> Result<Vec<String>> {
+    let fits = |text: &str| is_token(text) && !text.bytes().any(|byte| byte.is_ascii_lowercase());
+    node.non_empty_list("leave it out for all methods")?
+        .iter()
+        .map(|method| match method.text()? {
+            text if fits(text) => Ok(text.to_owned()),
+            _ => method.refuse("write a method in upper case, like GET"),
+        })
+        .collect()
+}
+
+/// A pattern that no normalised path could ever equal is a mistake.
+fn plain(node: &Node) -> Result<String> {
+    let text = node.text()?;
+    match PlainPath::new(text.replace('%', "%25").as_bytes()) {
+        Some(plain) if plain.as_str() == text => Ok(text.to_owned()),
+        _ => node.refuse(
+            "write the path as it is after percent-decoding, with a leading slash and without dot segments",
+        ),
+    }
+}
+
+fn expression(node: &Node, profile: Profile) -> Result<Regex> {
+    let text = node.text()?;
+    if text.is_empty() {
+        return node.refuse("an empty expression matches every path; leave it out");
+    }
+    if profile == Profile::Strict && !text.starts_with('^') {
+        let anchored = text.trim_start_matches('/');
+        return node.refuse(format!(
+            "the expression is searched in the whole path; begin it with ^, as in ^/{anchored}"
+        ));
+    }
+    Regex::new(text).map_err(|fault| node.fault(format!("this is no regular expression: {fault}")))
+}

@@ -1,0 +1,176 @@
+//! The providers and the headers that their claims become.
+
+use serde_json::Value;
+
+use super::error::{ConfigError, Result};
+use super::keys::keys;
+use super::reader::Node;
+use super::{Reading, is_token};
+use crate::claim_headers::ClaimHeaders;
+use crate::jwt::{Algorithm, Budget, Dialect, Provider};
+
+const DEFAULT_SKEW: f64 = 60.0;
+
+pub(super) fn providers(
+    node: &Node,
+    dialect: Dialect,
+    reading: &mut Reading<'_>,
+) -> Result<(Vec<Provider>, ClaimHeaders)> {
+    let nodes = node.non_empty_list("without a provider nobody could ever sign in")?;
+    let several = nodes.len() > 1;
+    let mut providers: Vec<Provider> = Vec::new();
+    let mut headers = Vec::new();
+    for node in nodes {
+        let (provider, claim_headers) = provider(&node, dialect, reading)?;
+        if several && provider.issuer.is_none() {
+            let message = "with several providers each needs an `issuer`, which tells whose a token is";
+            return Err(ConfigError::new(format!("{}.issuer", node.path()), message));
+        }
+        if providers.iter().any(|other| other.name == provider.name) {
+            let message = format!("another provider is named `{}` already; names are unique", provider.name);
+            return Err(ConfigError::new(format!("{}.name", node.path()), message));
+        }
+        providers.push(provider);
+        headers.push(claim_headers);
+    }
+    Ok((providers, ClaimHeaders::new(headers)))
+}
+
+fn provider(
+    node: &Node,
+    dialect: Dialect,
+    reading: &mut Reading<'_>,
+) -> Result<(Provider, Vec<(String, String)>)> {
+    let fields = node.fields(&[
+        "name",
+        "issuer",
+        "audiences",
+        "subject_claim",
+        "algorithms",
+        "keys",
+        "clock_skew_seconds",
+        "max_ttl_seconds",
+        "require_exp",
+        "required_header",
+        "required_claims",
+        "claim_headers",
+    ])?;
+    let algorithms = match (fields.read("algorithms", named_algorithms)?, dialect) {
+        (Some(named), _) => named,
+        (None, Dialect::JwtProxy) => vec![Algorithm::Rs256],
+        (None, Dialect::Strict) => Algorithm::ALL.to_vec(),
+    };
+    let Some(key_nodes) = fields.get("keys") else {
+        return fields.refuse("keys", "write at least one key");
+    };
+    let mut all_keys = Vec::new();
+    for key in key_nodes.non_empty_list("write at least one key")? {
+        all_keys.extend(keys(&key, &algorithms, reading)?);
+    }
+    let max_ttl = fields.read("max_ttl_seconds", Node::seconds)?;
+    let require_exp = fields.flag("require_exp")?;
+    if max_ttl.is_some() && require_exp == Some(false) {
+        return fields.refuse("require_exp", "`max_ttl_seconds` needs `exp`; leave out one of the two");
+    }
+    let provider = Provider {
+        name: fields.text("name")?.unwrap_or_else(|| node.path().to_owned()),
+        issuer: fields.text("issuer")?,
+        audiences: fields.read("audiences", audiences)?,
+        subject_claim: fields.text("subject_claim")?.unwrap_or_else(|| "sub".into()),
+        keys: all_keys,
+        clock_skew: fields.read("clock_skew_seconds", Node::seconds)?.unwrap_or(DEFAULT_SKEW),
+        max_ttl,
+        require_exp: require_exp.unwrap_or(true),
+        required_header: fields.read("required_header", required_header)?.unwrap_or_default(),
+        required_claims: fields
+            .read("required_claims", |node| required_claims(node, reading))?
+            .unwrap_or_default(),
+        dialect,
+    };
+    for algorithm in algorithms {
+        let tried = provider.keys_tried_without_kid(algorithm);
+        if tried > Budget::SIGNATURES.into() {
+            let message = format!(
+                "a token of {} without `kid` may be any of {tried} keys, but at most {} signatures are checked per \
+                 request",
+                algorithm.name(),
+                Budget::SIGNATURES
+            );
+            reading.warn(&key_nodes, &message);
+        }
+    }
+    Ok((provider, fields.read("claim_headers", claim_headers)?.unwrap_or_default()))
+}
+
+fn named_algorithms(node: &Node) -> Result<Vec<Algorithm>> {
+    let words = Algorithm::ALL.map(|algorithm| (algorithm.name(), algorithm));
+    let names = node.non_empty_list("leave it out for RS256, RS384 and RS512")?;
+    names.iter().map(|name| name.word(&words)).collect()
+}
+
+fn audiences(node: &Node) -> Result<Vec<String>> {
+    let names = node.non_empty_list("that admits nobody; leave it out if `aud` is not to be checked")?;
+    names.iter().map(|name| name.non_empty_text().map(str::to_owned)).collect()
+}
+
+fn required_header(node: &Node) -> Result<Vec<(String, Value)>> {
+    Ok(node.members()?.into_iter().map(|(name, value)| (name, value.value().clone())).collect())
+}
+
+/// A list means any of its values; `{env: NAME}` is the value of a variable.
+fn required_claims(node: &Node, reading: &Reading<'_>) -> Result<Vec<(String, Vec<Value>)>> {
+    let wanted = |node: &Node| match node.value().as_object() {
+        Some(members) if members.len() == 1 && members.contains_key("env") => {
+            let variable = node.fields(&["env"])?.get("env").unwrap_or_else(|| node.clone());
+            reading.env_var(&variable).map(Value::String)
+        }
+        Some(_) | None => Ok(node.value().clone()),
+    };
+    let claim = |(claim, node): (String, Node)| {
+        let values = if node.value().is_array() {
+            let any = node.non_empty_list("that admits nobody; write the values of which one must be there")?;
+            any.iter().map(wanted).collect::<Result<_>>()?
+        } else {
+            vec![wanted(&node)?]
+        };
+        Ok((claim, values))
+    };
+    node.members()?.into_iter().map(claim).collect()
+}
+
+fn claim_headers(node: &Node) -> Result<Vec<(String, String)>> {
+    const RESERVED: [&str; 14] = [
+        "authorization",
+        "connection",
+        "content-length",
+        "cookie",
+        "host",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "trailers",
+        "transfer-encoding",
+        "upgrade",
+    ];
+    let mut headers: Vec<(String, String)> = Vec::new();
+    for (written, node) in node.members()? {
+        let name = written.to_ascii_lowercase();
+        if name.starts_with(':') {
+            return node.refuse("a pseudo-header is no place for a claim");
+        }
+        if !is_token(&name) {
+            return node.refuse("this is no header name");
+        }
+        if RESERVED.contains(&name.as_str()) {
+            return node.refuse("this header is no place for a claim; take a name like x-jwt-sub");
+        }
+        if headers.iter().any(|(other, _)| *other == name) {
+            return node.refuse("the same header is written twice; names do not differ by case");
+        }
+        headers.push((name, node.non_empty_text()?.to_owned()));
+    }
+    Ok(headers)
+}

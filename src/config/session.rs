@@ -1,0 +1,202 @@
+//! Browser sessions.
+
+use std::collections::BTreeMap;
+
+use super::error::Result;
+use super::reader::Node;
+use super::{is_token, is_url_text};
+use crate::address::{Origin, form_pairs};
+use crate::cookie::{CookieTemplate, SameSite, Secure};
+use crate::path::PlainPath;
+use crate::policy::Profile;
+use crate::session::{Csrf, Login, LoginParam, Session};
+
+pub(super) fn session(node: &Node, profile: Profile) -> Result<Session> {
+    const CSRF: &[(&str, Csrf)] = &[("enforce", Csrf::Enforce), ("strict", Csrf::Strict), ("off", Csrf::Off)];
+
+    let fields = node.fields(&[
+        "auth_path",
+        "logout_path",
+        "cookie",
+        "login_url",
+        "login_params",
+        "return_param",
+        "allowed_origins",
+        "public_base_path",
+        "external_url",
+        "csrf",
+    ])?;
+    let return_param = fields.text("return_param")?.unwrap_or_else(|| "redirectUrl".into());
+    let params = fields.read("login_params", login_params)?;
+    let login_url = fields.get("login_url");
+    if login_url.is_none() && params.is_some() {
+        return fields.refuse("login_params", "there is no `login_url` that they could be for");
+    }
+    let params = params.unwrap_or_else(|| vec![(return_param.clone(), LoginParam::Template("{url}".into()))]);
+    let login = login_url.map(|node| login(&node, params)).transpose()?;
+
+    let auth_path = fields.read("auth_path", endpoint)?.or_else(|| Some("/jwt/auth".into()));
+    let logout_path = fields.read("logout_path", endpoint)?;
+    let (auth_path, logout_path) = match profile {
+        Profile::JwtProxy => (auth_path.filter(|_| login.is_some()), logout_path),
+        Profile::Strict => (auth_path, logout_path.or_else(|| Some("/jwt/logout".into()))),
+    };
+    if auth_path == logout_path && auth_path.is_some() {
+        return fields.refuse("logout_path", "this is the `auth_path`, too");
+    }
+    let csrf = match (fields.read("csrf", |node| node.word(CSRF))?, profile) {
+        (Some(csrf), _) => csrf,
+        (None, Profile::JwtProxy) => Csrf::Off,
+        (None, Profile::Strict) => Csrf::Enforce,
+    };
+    let empty = Node::root(serde_json::Map::new().into());
+    let login_is_https = login.as_ref().is_some_and(|login| login.address.starts_with("https://"));
+    Ok(Session {
+        auth_path,
+        logout_path,
+        cookie: cookie(&fields.get("cookie").unwrap_or(empty), profile, login_is_https)?,
+        login,
+        return_param,
+        allowed_origins: fields
+            .read("allowed_origins", |node| node.list()?.iter().map(origin).collect())?
+            .unwrap_or_default(),
+        public_base_path: fields.read("public_base_path", base_path)?.flatten(),
+        external: fields.read("external_url", origin)?,
+        csrf,
+    })
+}
+
+fn origin(node: &Node) -> Result<Origin> {
+    let text = node.text()?;
+    let origin = Origin::parse(text.strip_suffix('/').unwrap_or(text));
+    origin.ok_or_else(|| node.fault("this is no origin; write it like https://che.example.com"))
+}
+
+fn endpoint(node: &Node) -> Result<String> {
+    let text = node.text()?;
+    match PlainPath::new(text.as_bytes()) {
+        Some(plain) if plain.as_str() == text && !text.ends_with('/') => Ok(text.to_owned()),
+        _ => node.refuse("write a path like /jwt/auth, without a slash at its end"),
+    }
+}
+
+/// None if it is not written: to JwtProxy a written `/` is not the same.
+fn base_path(node: &Node) -> Result<Option<String>> {
+    let text = node.text()?;
+    if !is_url_text(text) || text.contains(['?', '#', '%']) || text.contains("//") {
+        return node.refuse("write a path like /workspace1/ide");
+    }
+    let trimmed = text.trim_matches('/');
+    Ok(match (text, trimmed) {
+        ("", _) => None,
+        (_, "") => Some(String::new()),
+        _ => Some(format!("/{trimmed}")),
+    })
+}
+
+fn cookie(node: &Node, profile: Profile, login_is_https: bool) -> Result<CookieTemplate> {
+    const SAME_SITE: &[(&str, SameSite)] =
+        &[("Lax", SameSite::Lax), ("None", SameSite::None), ("Strict", SameSite::Strict)];
+    const ENDS_WITH_TOKEN: &[(&str, bool)] = &[("token", true), ("session", false)];
+
+    let fields = node.fields(&["name", "path", "domain", "same_site", "secure", "partitioned", "max_age"])?;
+    let name = fields.text("name")?.unwrap_or_else(|| "access_token".into());
+    if !is_token(&name) {
+        return fields.refuse("name", "this is no cookie name");
+    }
+    let path = fields.read("path", |node| node.text().map(str::to_owned))?;
+    let path = path.filter(|path| !path.is_empty()).unwrap_or_else(|| "/".into());
+    if !path.starts_with('/') || !is_url_text(&path) || path.contains(';') {
+        return fields.refuse("path", "write a path with a leading slash");
+    }
+    let domain = fields.text("domain")?;
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.');
+    if domain.as_ref().is_some_and(|domain| !domain.bytes().all(fits)) {
+        return fields.refuse("domain", "write a host name, like example.com");
+    }
+    let same_site = match (fields.read("same_site", |node| node.word(SAME_SITE))?, profile) {
+        (Some(same_site), _) => same_site,
+        (None, Profile::JwtProxy) if login_is_https => SameSite::None,
+        (None, Profile::JwtProxy | Profile::Strict) => SameSite::Lax,
+    };
+    let secure = match (fields.read("secure", secure)?, profile) {
+        (Some(secure), _) => secure,
+        (None, Profile::Strict) => Secure::Auto,
+        (None, Profile::JwtProxy) if login_is_https => Secure::Always,
+        (None, Profile::JwtProxy) => Secure::Never,
+    };
+    let partitioned = fields.flag("partitioned")?.unwrap_or_default();
+    if secure == Secure::Never {
+        let why = if same_site == SameSite::None {
+            Some("`same_site: None`")
+        } else if partitioned {
+            Some("`partitioned`")
+        } else if has_prefix(&name, "__Host-") || has_prefix(&name, "__Secure-") {
+            Some("its name")
+        } else {
+            None
+        };
+        if let Some(why) = why {
+            let message = format!("browsers drop such a cookie: {why} needs `secure: true` or `auto`");
+            return fields.refuse("secure", message);
+        }
+    }
+    if has_prefix(&name, "__Host-") && (domain.is_some() || path != "/") {
+        let field = if domain.is_some() { "domain" } else { "path" };
+        let message = "browsers drop such a cookie: a name with __Host- needs `path: /` and no `domain`";
+        return fields.refuse(field, message);
+    }
+    let max_age = fields.read("max_age", |node| node.word(ENDS_WITH_TOKEN))?.unwrap_or(profile == Profile::Strict);
+    Ok(CookieTemplate { name, path, domain, same_site, secure, partitioned, max_age })
+}
+
+/// Browsers compare the prefixes without regard to case (RFC 6265bis section 5.4).
+fn has_prefix(name: &str, prefix: &str) -> bool {
+    name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+}
+
+fn secure(node: &Node) -> Result<Secure> {
+    match (node.value().as_bool(), node.value().as_str()) {
+        (Some(true), _) => Ok(Secure::Always),
+        (Some(false), _) => Ok(Secure::Never),
+        (None, Some("auto")) => Ok(Secure::Auto),
+        (None, _) => node.refuse("write `auto`, true or false"),
+    }
+}
+
+fn login_params(node: &Node) -> Result<Vec<(String, LoginParam)>> {
+    let param = |(name, node): (String, Node)| {
+        let text = node.text()?.to_owned();
+        if text.replace("{url}", "").contains(['{', '}']) {
+            return node.refuse("only {url} can stand in braces");
+        }
+        Ok((name, if text.contains("{url}") { LoginParam::Template(text) } else { LoginParam::Fixed(text) }))
+    };
+    node.members()?.into_iter().map(param).collect()
+}
+
+/// A parameter of `login_params` replaces one of the URL, and all are sorted by name.
+fn login(node: &Node, params: Vec<(String, LoginParam)>) -> Result<Login> {
+    let url = node.text()?;
+    let (rest, fragment) = match url.split_once('#') {
+        Some((rest, fragment)) => (rest, Some(fragment.to_owned())),
+        None => (url, None),
+    };
+    let (address, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let has_origin = || {
+        let (scheme, rest) = address.split_once("://")?;
+        Origin::parse(&format!("{scheme}://{}", rest.split('/').next()?))
+    };
+    let is_path = address.starts_with('/') && !address.starts_with("//");
+    if !is_url_text(url) || !is_path && has_origin().is_none() {
+        return node.refuse("write an http or https URL, or a path with one leading slash");
+    }
+    let mut all: BTreeMap<String, Vec<LoginParam>> = BTreeMap::new();
+    for (name, value) in form_pairs(query.as_bytes()) {
+        let text = |text: &[u8]| String::from_utf8_lossy(text).into_owned();
+        all.entry(text(&name)).or_default().push(LoginParam::Fixed(text(&value)));
+    }
+    all.extend(params.into_iter().map(|(name, param)| (name, vec![param])));
+    let params = all.into_iter().flat_map(|(name, values)| values.into_iter().map(move |value| (name.clone(), value)));
+    Ok(Login { address: address.to_owned(), params: params.collect(), fragment })
+}

@@ -1,0 +1,124 @@
+//! Where tokens are looked for, and what the upstream sees of them.
+
+use super::error::Result;
+use super::is_token;
+use super::reader::{Fields, Node};
+use crate::extract::{Carrier, ForwardToken, TokenSource, TokenSources};
+use crate::policy::Profile;
+use crate::session::Session;
+
+pub(super) fn token_sources(
+    fields: &Fields<'_>,
+    session: Option<&Session>,
+    profile: Profile,
+) -> Result<TokenSources> {
+    let mut sources = Vec::new();
+    match fields.get("token_sources") {
+        None => sources = defaults(session, profile),
+        Some(node) => {
+            for node in node.non_empty_list("leave it out for the default")? {
+                let source = token_source(&node)?;
+                if sources.contains(&source) {
+                    return node.refuse("this source is written twice");
+                }
+                if let TokenSource::Cookie(name) = &source {
+                    check_cookie(&node, name, session, profile)?;
+                }
+                sources.push(source);
+            }
+        }
+    }
+    if let Some(session) = session {
+        let has_cookie = sources.iter().any(|source| source.carrier() == Carrier::Cookie);
+        if profile == Profile::Strict && !has_cookie {
+            let name = &session.cookie.name;
+            let message = format!("the session's cookie is no source, so it would never be read; add {{cookie: {name}}}");
+            return fields.refuse("token_sources", message);
+        }
+        if sources.contains(&TokenSource::Query(session.return_param.clone())) {
+            return fields.refuse("session.return_param", "this is the parameter with the token");
+        }
+    }
+    Ok(TokenSources::new(sources))
+}
+
+fn check_cookie(node: &Node, name: &str, session: Option<&Session>, profile: Profile) -> Result<()> {
+    match session {
+        None if profile == Profile::Strict => {
+            node.refuse("a cookie is only read with a `session`; write one, or leave out this source")
+        }
+        Some(session) if name != session.cookie.name => node.refuse(format!(
+            "the session's cookie is named `{}`; write the same name",
+            session.cookie.name
+        )),
+        Some(_) | None => Ok(()),
+    }
+}
+
+fn defaults(session: Option<&Session>, profile: Profile) -> Vec<TokenSource> {
+    let cookie = session.map(|session| TokenSource::Cookie(session.cookie.name.clone()));
+    let header = TokenSource::Header { name: "authorization".into(), scheme: Some("Bearer".into()) };
+    let query = TokenSource::Query("token".into());
+    match profile {
+        Profile::JwtProxy => [query, header].into_iter().chain(cookie).collect(),
+        Profile::Strict => cookie.into_iter().chain([header, query]).collect(),
+    }
+}
+
+fn token_source(node: &Node) -> Result<TokenSource> {
+    let fields = node.fields(&["cookie", "header", "scheme", "query"])?;
+    let written = fields.only(&["cookie", "header", "query"], node)?;
+    let name = written.non_empty_text()?;
+    let scheme = fields.get("scheme");
+    match (written.path().rsplit('.').next(), &scheme) {
+        (Some("header"), _) => Ok(TokenSource::Header {
+            name: header_name(&written)?,
+            scheme: scheme.as_ref().map(checked_scheme).transpose()?,
+        }),
+        (_, Some(scheme)) => scheme.refuse("only a `header` has a scheme"),
+        (Some("cookie"), None) if !is_token(name) => written.refuse("this is no cookie name"),
+        (Some("cookie"), None) => Ok(TokenSource::Cookie(name.to_owned())),
+        (_, None) => Ok(TokenSource::Query(name.to_owned())),
+    }
+}
+
+fn header_name(node: &Node) -> Result<String> {
+    let name = node.text()?.to_ascii_lowercase();
+    match name.as_str() {
+        "cookie" | "host" => node.refuse("this header is no place for a token; for cookies write {cookie: NAME}"),
+        text if is_token(text) => Ok(name),
+        _ => node.refuse("this is no header name"),
+    }
+}
+
+fn checked_scheme(node: &Node) -> Result<String> {
+    let scheme = node.text()?;
+    if is_token(scheme) {
+        Ok(scheme.to_owned())
+    } else {
+        node.refuse("write the scheme alone, like Bearer; one space follows it")
+    }
+}
+
+pub(super) fn forward_token(fields: &Fields<'_>, profile: Profile) -> Result<ForwardToken> {
+    let Some(node) = fields.get("forward_token") else {
+        return Ok(match profile {
+            Profile::JwtProxy => ForwardToken::Everything,
+            Profile::Strict => ForwardToken::No,
+        });
+    };
+    match (node.value().as_bool(), profile) {
+        (Some(true), Profile::JwtProxy) => Ok(ForwardToken::Everything),
+        (Some(true), Profile::Strict) => Ok(ForwardToken::Winner),
+        (Some(false), _) => Ok(ForwardToken::No),
+        (None, _) if node.value().is_object() => {
+            let fields = node.fields(&["header", "scheme"])?;
+            let Some(header) = fields.get("header") else { return fields.refuse("header", "write a header name") };
+            Ok(ForwardToken::Header {
+                name: header_name(&header)?,
+                scheme: fields.read("scheme", checked_scheme)?,
+            })
+        }
+        (None, _) => node.refuse("write true, false or {header, scheme}"),
+    }
+}

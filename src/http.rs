@@ -1,0 +1,151 @@
+//! The words that host and core share: the head of a request, its edits, and an answer.
+
+/// A header line as the host delivers it: a lower-case name and raw bytes.
+pub type Field = (String, Vec<u8>);
+
+/// The head of a request. Header values are bytes: nothing says that they are UTF-8.
+#[derive(Clone, Copy, Debug)]
+pub struct RequestHead<'r> {
+    method: &'r [u8],
+    authority: &'r [u8],
+    target: &'r [u8],
+    fields: &'r [Field],
+}
+
+impl<'r> RequestHead<'r> {
+    /// Takes the header map of a request, `:method`, `:authority` and `:path` included; one that is missing is empty.
+    #[must_use]
+    pub fn new(fields: &'r [Field]) -> Self {
+        let mut head = Self { method: b"", authority: b"", target: b"", fields };
+        for (name, value) in fields {
+            match name.as_str() {
+                ":method" => head.method = value,
+                ":authority" => head.authority = value,
+                ":path" => head.target = value,
+                _ => {}
+            }
+        }
+        head
+    }
+
+    /// The method; names are case-sensitive (RFC 9110 section 9.1).
+    #[must_use]
+    pub const fn method(&self) -> &'r [u8] {
+        self.method
+    }
+
+    /// Host and port that the client asked for (`Host` or `:authority`).
+    #[must_use]
+    pub const fn authority(&self) -> &'r [u8] {
+        self.authority
+    }
+
+    /// Path and query as they came.
+    #[must_use]
+    pub const fn target(&self) -> &'r [u8] {
+        self.target
+    }
+
+    /// The path as it came, without the query.
+    #[must_use]
+    pub fn path(&self) -> &'r [u8] {
+        cut(self.target, b'?').0
+    }
+
+    /// The query as it came, without its `?`.
+    #[must_use]
+    pub fn query(&self) -> Option<&'r [u8]> {
+        cut(self.target, b'?').1
+    }
+
+    /// Every value of a header, in order.
+    pub fn values<'n>(&self, name: &'n str) -> impl Iterator<Item = &'r [u8]> + use<'r, 'n> {
+        self.fields.iter().filter(move |(found, _)| found == name).map(|(_, value)| value.as_slice())
+    }
+
+    /// The first value of a header.
+    #[must_use]
+    pub fn value(&self, name: &str) -> Option<&'r [u8]> {
+        self.values(name).next()
+    }
+
+    /// The names of all headers.
+    pub fn names(&self) -> impl Iterator<Item = &'r str> + use<'r> {
+        self.fields.iter().map(|(name, _)| name.as_str())
+    }
+}
+
+/// One change to the head of a request on its way to the upstream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HeadEdit {
+    /// Adds a line, and keeps those of the same name.
+    Add(String, Vec<u8>),
+    /// Removes every line of that name.
+    Remove(String),
+    /// Replaces every line of that name by this one.
+    Set(String, Vec<u8>),
+}
+
+/// An answer of the filter's own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Response {
+    /// The status code.
+    pub status: u16,
+    /// Header lines, `Set-Cookie` perhaps more than once.
+    pub headers: Vec<(&'static str, String)>,
+    /// The body; empty for none.
+    pub body: String,
+    /// The gRPC status, where gRPC asked; `body` is then its message and `status` what it would be otherwise.
+    pub grpc: Option<GrpcStatus>,
+}
+
+impl Response {
+    /// An answer that no cache keeps.
+    #[must_use]
+    pub fn new(status: u16) -> Self {
+        Self { status, headers: vec![("cache-control", "no-store".into())], body: String::new(), grpc: None }
+    }
+
+    /// Adds a header line.
+    #[must_use]
+    pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    /// Sets the body and its media type.
+    #[must_use]
+    pub fn with_body(mut self, media_type: &'static str, body: impl Into<String>) -> Self {
+        self.body = body.into();
+        self.with("content-type", media_type)
+    }
+}
+
+/// The status codes of gRPC that a refusal can have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GrpcStatus {
+    /// 3
+    InvalidArgument,
+    /// 7
+    PermissionDenied,
+    /// 16
+    Unauthenticated,
+}
+
+impl GrpcStatus {
+    /// The number on the wire.
+    #[must_use]
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::InvalidArgument => 3,
+            Self::PermissionDenied => 7,
+            Self::Unauthenticated => 16,
+        }
+    }
+}
+
+/// Cuts `text` at the first `separator`, which belongs to neither part.
+pub(crate) fn cut(text: &[u8], separator: u8) -> (&[u8], Option<&[u8]>) {
+    let mut parts = text.splitn(2, |byte| *byte == separator);
+    (parts.next().unwrap_or_default(), parts.next())
+}

@@ -1,0 +1,22 @@
+//! JSON Web Tokens: parsing, keys, signatures and claims. Nothing here knows of HTTP or of a host.
+//!
+//! A token passes through three types: [`Jws`] (well-formed; its payload cannot be read), [`Genuine`]
+//! (a key of the provider signed it), [`VerifiedJwt`] (its claims hold, too). Each has one maker.
+
+pub mod claims;
+mod json;
+mod jwk;
+mod jws;
+mod key;
+mod provider;
+pub mod signature;
+mod verifier;
+
+pub use claims::{Claims, NumericDate};
+pub use json::{Json, Object, same_json};
+pub use jwk::{JwkFault, KeyUse, jwk, key_type};
+pub use jws::{Genuine, Jws, JwsFault};
+pub use key::{KeyFault, RsaKey, VerifyingKey};
+pub use provider::{Dialect, Provider};
+pub use signature::{Algorithm, RustCrypto, Signatures};
+pub use verifier::{Budget, VerifiedJwt, Verifier, VerifyError};

@@ -1,0 +1,228 @@
+//! Who may issue tokens, and what their claims must say.
+
+use serde_json::Value;
+
+use super::claims::Claim;
+use super::{
+    Algorithm, Budget, Claims, Genuine, Jws, NumericDate, Signatures, VerifyError, VerifyingKey, same_json,
+};
+
+/// Which reading of RFC 7519 applies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    /// That of Eclipse Che's JwtProxy: `kid`, `iss`, `exp`, `nbf`, `iat` and `jti` are required, `iss` and `kid` are
+    /// compared without regard to case, and only `iat` is given the clock skew.
+    JwtProxy,
+    /// The strict one: clock skew for all times, claims checked when there.
+    Strict,
+}
+
+/// An issuer of tokens: its keys and its rules.
+#[derive(Clone, Debug)]
+pub struct Provider {
+    /// The name in logs and metrics.
+    pub name: String,
+    /// The `iss` of its tokens; none: not checked.
+    pub issuer: Option<String>,
+    /// One of these must be in `aud`; none: not checked.
+    pub audiences: Option<Vec<String>>,
+    /// The claim that says whom a token is about.
+    pub subject_claim: String,
+    /// The keys that sign its tokens.
+    pub keys: Vec<VerifyingKey>,
+    /// How far the issuer's clock may be off, in seconds.
+    pub clock_skew: f64,
+    /// The most that `exp - iat` may be, in seconds; makes both required.
+    pub max_ttl: Option<f64>,
+    /// Whether `exp` must be there.
+    pub require_exp: bool,
+    /// Header parameters and their values.
+    pub required_header: Vec<(String, Value)>,
+    /// Claims, each with the values of which it must have one.
+    pub required_claims: Vec<(String, Vec<Value>)>,
+    /// How times, `iss` and `kid` are read.
+    pub dialect: Dialect,
+}
+
+impl Provider {
+    /// Tells whether tokens of this `iss` are this provider's.
+    #[must_use]
+    pub fn issues(&self, issuer: &str) -> bool {
+        self.issuer.as_deref().is_none_or(|own| self.same_name(own, issuer))
+    }
+
+    fn same_name(&self, own: &str, other: &str) -> bool {
+        match self.dialect {
+            Dialect::JwtProxy => own.eq_ignore_ascii_case(other),
+            Dialect::Strict => own == other,
+        }
+    }
+
+    /// Checks header, signature and claims, in this order.
+    ///
+    /// # Errors
+    /// The first check that fails.
+    pub fn verify(
+        &self,
+        jws: &Jws<'_>,
+        now: NumericDate,
+        budget: &mut Budget,
+        signatures: &impl Signatures,
+    ) -> Result<(), VerifyError> {
+        for (name, value) in &self.required_header {
+            if !jws.header(name).is_some_and(|found| same_json(&found, value)) {
+                return Err(VerifyError::HeaderMismatch { name: name.clone() });
+            }
+        }
+        let genuine = self.authenticate(jws, budget, signatures)?;
+        let claims = genuine.claims();
+        match self.dialect {
+            Dialect::JwtProxy => {
+                self.check_audience(claims)?;
+                self.check_times(claims, now)?;
+            }
+            // Whether it has expired comes first: who gets a 403 for the audience is told that a new one won't help.
+            Dialect::Strict => {
+                self.check_times(claims, now)?;
+                self.check_audience(claims)?;
+            }
+        }
+        self.check_required_claims(claims)
+    }
+
+    fn authenticate<'j>(
+        &self,
+        jws: &'j Jws<'_>,
+        budget: &mut Budget,
+        signatures: &impl Signatures,
+    ) -> Result<Genuine<'j>, VerifyError> {
+        let fits_kid = |key: &&VerifyingKey| match (jws.kid(), key.kid()) {
+            (Some(wanted), Some(kid)) => self.same_name(kid, wanted),
+            (None, _) | (_, None) => true,
+        };
+        let fits_algorithm =
+            |key: &VerifyingKey| jws.algorithm().is_some_and(|algorithm| key.allows(algorithm));
+        let mut refused = VerifyError::UnknownKey;
+        for key in self.keys.iter().filter(fits_kid) {
+            if !fits_algorithm(key) {
+                if refused == VerifyError::UnknownKey {
+                    refused = VerifyError::AlgorithmNotAllowed;
+                }
+                continue;
+            }
+            budget.spend()?;
+            if let Some(genuine) = jws.authenticate(key, signatures) {
+                return Ok(genuine);
+            }
+            refused = VerifyError::InvalidSignature;
+        }
+        Err(refused)
+    }
+
+    /// RFC 7519 sections 4.1.4 to 4.1.7.
+    fn check_times(&self, claims: &Claims, now: NumericDate) -> Result<(), VerifyError> {
+        let skew = self.clock_skew;
+        let limits = match self.dialect {
+            Dialect::JwtProxy => Limits { exp_skew: 0.0, nbf_skew: 0.0, required: true },
+            Dialect::Strict => Limits { exp_skew: skew, nbf_skew: skew, required: false },
+        };
+        let needs_exp = limits.required || self.require_exp || self.max_ttl.is_some();
+        let needs_iat = limits.required || self.max_ttl.is_some();
+
+        let exp = self.date(claims, "exp", needs_exp)?;
+        if let Some(exp) = exp {
+            let end = exp.plus(limits.exp_skew);
+            // RFC 7519 section 4.1.4: "on or after which"; JwtProxy still took a token on the second itself.
+            let over = match self.dialect {
+                Dialect::JwtProxy => end < now,
+                Dialect::Strict => end <= now,
+            };
+            if over {
+                return Err(VerifyError::Expired { exp, now });
+            }
+        }
+        if let Some(nbf) = self.date(claims, "nbf", limits.required)?
+            && nbf > now.plus(limits.nbf_skew)
+        {
+            return Err(VerifyError::NotYetValid { nbf, now });
+        }
+        let iat = self.date(claims, "iat", needs_iat)?;
+        if let Some(iat) = iat
+            && iat > now.plus(skew)
+        {
+            return Err(VerifyError::IssuedInFuture { iat, now });
+        }
+        if let (Some(exp), Some(iat), Some(max_ttl)) = (exp, iat, self.max_ttl)
+            && exp > iat.plus(max_ttl)
+        {
+            return Err(VerifyError::LifetimeTooLong { exp, iat });
+        }
+        if limits.required {
+            match claims.text("jti") {
+                Claim::Present(_) => {}
+                Claim::Absent => return Err(VerifyError::MissingClaim { name: "jti" }),
+                Claim::Invalid => return Err(VerifyError::InvalidClaim { name: "jti" }),
+            }
+        }
+        Ok(())
+    }
+
+    fn date(
+        &self,
+        claims: &Claims,
+        name: &'static str,
+        required: bool,
+    ) -> Result<Option<NumericDate>, VerifyError> {
+        let claim = match self.dialect {
+            Dialect::JwtProxy => claims.wrapped_date(name),
+            Dialect::Strict => claims.date(name),
+        };
+        match claim {
+            Claim::Present(date) => Ok(Some(date)),
+            Claim::Absent if !required => Ok(None),
+            Claim::Absent => Err(VerifyError::MissingClaim { name }),
+            Claim::Invalid => Err(VerifyError::InvalidClaim { name }),
+        }
+    }
+
+    /// RFC 7519 section 4.1.3.
+    fn check_audience(&self, claims: &Claims) -> Result<(), VerifyError> {
+        let Some(own) = &self.audiences else { return Ok(()) };
+        let found = match claims.audiences() {
+            Claim::Present(found) => found,
+            Claim::Absent => Vec::new(),
+            Claim::Invalid => return Err(VerifyError::InvalidClaim { name: "aud" }),
+        };
+        if found.iter().any(|found| own.iter().any(|own| own == found)) {
+            return Ok(());
+        }
+        // JwtProxy knows no arrays, and says so.
+        let array = claims.value("aud").is_some_and(Value::is_array);
+        Err(match self.dialect {
+            Dialect::JwtProxy if array => VerifyError::InvalidClaim { name: "aud" },
+            Dialect::JwtProxy | Dialect::Strict => VerifyError::AudienceMismatch,
+        })
+    }
+
+    fn check_required_claims(&self, claims: &Claims) -> Result<(), VerifyError> {
+        for (name, values) in &self.required_claims {
+            let found = claims.value(name);
+            if !found.is_some_and(|found| values.iter().any(|value| same_json(found, value))) {
+                return Err(VerifyError::ClaimMismatch { name: name.clone(), absent: found.is_none() });
+            }
+        }
+        Ok(())
+    }
+
+    /// How many keys a token of that `alg` and without `kid` has to try.
+    #[must_use]
+    pub fn keys_tried_without_kid(&self, algorithm: Algorithm) -> usize {
+        self.keys.iter().filter(|key| key.allows(algorithm)).count()
+    }
+}
+
+struct Limits {
+    exp_skew: f64,
+    nbf_skew: f64,
+    required: bool,
+}

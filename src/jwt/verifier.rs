@@ -1,0 +1,331 @@
+//! The judgement of one token.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde_json::Value;
+
+use super::claims::Claim;
+use super::{Claims, Dialect, Jws, JwsFault, NumericDate, Provider, Signatures};
+
+/// How many signatures may still be checked for one request.
+#[derive(Debug)]
+pub struct Budget(u8);
+
+impl Budget {
+    /// A request costs at most eight signature checks, however many tokens it brings.
+    pub const SIGNATURES: u8 = 8;
+
+    /// Takes one signature check from the budget.
+    ///
+    /// # Errors
+    /// Nothing is left.
+    pub(super) fn spend(&mut self) -> Result<(), VerifyError> {
+        self.0 = self.0.checked_sub(1).ok_or(VerifyError::TooManySignatures)?;
+        Ok(())
+    }
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self(Self::SIGNATURES)
+    }
+}
+
+/// Judges tokens by the rules of one or more providers.
+#[derive(Clone, Debug)]
+pub struct Verifier {
+    providers: Vec<Provider>,
+    dialect: Dialect,
+}
+
+impl Verifier {
+    /// A verifier of tokens of these providers.
+    #[must_use]
+    pub const fn new(providers: Vec<Provider>, dialect: Dialect) -> Self {
+        Self { providers, dialect }
+    }
+
+    /// The providers, in the order in which they are asked.
+    #[must_use]
+    pub fn providers(&self) -> &[Provider] {
+        &self.providers
+    }
+
+    /// Verifies a token: form, issuer, header, signature, times, audience, required claims.
+    ///
+    /// # Errors
+    /// The first check that fails; where several providers share an issuer, the one that came furthest.
+    pub fn verify<'t>(
+        &self,
+        compact: &'t str,
+        now: NumericDate,
+        budget: &mut Budget,
+        signatures: &impl Signatures,
+    ) -> Result<VerifiedJwt<'t>, VerifyError> {
+        let jws = Jws::parse(compact, self.dialect == Dialect::JwtProxy)?;
+        if self.dialect == Dialect::JwtProxy && jws.kid().is_none() {
+            return Err(VerifyError::MissingKid);
+        }
+        self.check_issuer(&jws)?;
+        let mut refused: Option<VerifyError> = None;
+        for (index, provider) in self.providers.iter().enumerate() {
+            if let Claim::Present(issuer) = jws.issuer()
+                && !provider.issues(issuer)
+            {
+                continue;
+            }
+            match provider.verify(&jws, now, budget, signatures) {
+                Ok(()) => {
+                    let subject = provider.subject_claim.clone();
+                    let (compact, claims) = jws.into_parts();
+                    return Ok(VerifiedJwt { compact, provider: index, subject, claims });
+                }
+                Err(fault) => {
+                    if refused.as_ref().is_none_or(|first| !first.is_of_a_genuine_token()) {
+                        refused = Some(fault);
+                    }
+                }
+            }
+        }
+        Err(refused.unwrap_or(VerifyError::UnknownIssuer))
+    }
+
+    /// An `iss` must be there where it is compared: with JwtProxy always, else if any provider names one.
+    fn check_issuer(&self, jws: &Jws<'_>) -> Result<(), VerifyError> {
+        let compared =
+            self.dialect == Dialect::JwtProxy || self.providers.iter().any(|provider| provider.issuer.is_some());
+        match jws.issuer() {
+            Claim::Present(_) => Ok(()),
+            Claim::Absent if compared => Err(VerifyError::MissingClaim { name: "iss" }),
+            Claim::Invalid if compared => Err(VerifyError::InvalidClaim { name: "iss" }),
+            Claim::Absent | Claim::Invalid => Ok(()),
+        }
+    }
+}
+
+/// A token that a provider signed, that is valid now, and that is meant for this place.
+///
+/// Only [`Verifier::verify`] makes one.
+#[derive(Clone, Debug)]
+pub struct VerifiedJwt<'t> {
+    compact: &'t str,
+    provider: usize,
+    subject: String,
+    claims: Claims,
+}
+
+impl<'t> VerifiedJwt<'t> {
+    /// The token as it came: base64url and two dots, so it is safe in a header or a cookie.
+    #[must_use]
+    pub const fn compact(&self) -> &'t str {
+        self.compact
+    }
+
+    /// The index of the provider that vouches for it.
+    #[must_use]
+    pub const fn provider(&self) -> usize {
+        self.provider
+    }
+
+    /// The verified claims.
+    #[must_use]
+    pub const fn claims(&self) -> &Claims {
+        &self.claims
+    }
+
+    /// When it expires; none: never.
+    #[must_use]
+    pub fn expires(&self) -> Option<NumericDate> {
+        match self.claims.date("exp") {
+            Claim::Present(date) => Some(date),
+            Claim::Absent | Claim::Invalid => None,
+        }
+    }
+
+    /// Whom it is about: the value of the provider's subject claim.
+    #[must_use]
+    pub fn subject(&self) -> Option<Cow<'_, str>> {
+        match self.claims.value(&self.subject)? {
+            Value::String(text) => Some(Cow::Borrowed(text)),
+            Value::Number(number) => Some(Cow::Owned(number.to_string())),
+            Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+        }
+    }
+
+    /// Whether both are known to be about the same subject of the same provider.
+    #[must_use]
+    pub fn same_subject(&self, other: &VerifiedJwt<'_>) -> bool {
+        self.compact == other.compact
+            || self.provider == other.provider
+                && matches!((self.subject(), other.subject()), (Some(a), Some(b)) if a == b)
+    }
+}
+
+/// Why a token is not accepted. `Display` is the line for the operator's log.
+#[derive(Clone, Debug, PartialEq)]
+pub enum VerifyError {
+    /// No key of the provider allows the `alg` of the header.
+    AlgorithmNotAllowed,
+    /// None of the audiences is ours (RFC 7519 section 4.1.3).
+    AudienceMismatch,
+    /// A required claim is absent or has another value.
+    ClaimMismatch {
+        /// The claim.
+        name: String,
+        /// Whether it is absent.
+        absent: bool,
+    },
+    /// It has expired (RFC 7519 section 4.1.4).
+    Expired {
+        /// Its `exp`.
+        exp: NumericDate,
+        /// The time of the check.
+        now: NumericDate,
+    },
+    /// A required header parameter is absent or has another value.
+    HeaderMismatch {
+        /// The parameter.
+        name: String,
+    },
+    /// A claim is of the wrong type, or out of range.
+    InvalidClaim {
+        /// The claim.
+        name: &'static str,
+    },
+    /// No key that fits made the signature.
+    InvalidSignature,
+    /// Its `iat` lies in the future.
+    IssuedInFuture {
+        /// Its `iat`.
+        iat: NumericDate,
+        /// The time of the check.
+        now: NumericDate,
+    },
+    /// It lives longer than `max_ttl_seconds`.
+    LifetimeTooLong {
+        /// Its `exp`.
+        exp: NumericDate,
+        /// Its `iat`.
+        iat: NumericDate,
+    },
+    /// It is no JWS in compact serialization.
+    Malformed(JwsFault),
+    /// A claim that must be there is not.
+    MissingClaim {
+        /// The claim.
+        name: &'static str,
+    },
+    /// The header has no `kid`, which the profile jwtproxy needs.
+    MissingKid,
+    /// It is not valid yet (RFC 7519 section 4.1.5).
+    NotYetValid {
+        /// Its `nbf`.
+        nbf: NumericDate,
+        /// The time of the check.
+        now: NumericDate,
+    },
+    /// The request has used up its signature checks.
+    TooManySignatures,
+    /// No provider has its `iss`.
+    UnknownIssuer,
+    /// The provider has no key of its `kid`.
+    UnknownKey,
+}
+
+impl VerifyError {
+    /// Whether the token was signed by a provider, has not expired, and is refused only here: a new sign-in would
+    /// bring the same.
+    #[must_use]
+    pub const fn is_of_a_genuine_token_for_elsewhere(&self) -> bool {
+        matches!(self, Self::AudienceMismatch | Self::ClaimMismatch { .. })
+    }
+
+    /// Whether the signature was good.
+    const fn is_of_a_genuine_token(&self) -> bool {
+        match self {
+            Self::AudienceMismatch
+            | Self::ClaimMismatch { .. }
+            | Self::Expired { .. }
+            | Self::InvalidClaim { .. }
+            | Self::IssuedInFuture { .. }
+            | Self::LifetimeTooLong { .. }
+            | Self::MissingClaim { .. }
+            | Self::NotYetValid { .. } => true,
+            Self::AlgorithmNotAllowed
+            | Self::HeaderMismatch { .. }
+            | Self::InvalidSignature
+            | Self::Malformed(_)
+            | Self::MissingKid
+            | Self::TooManySignatures
+            | Self::UnknownIssuer
+            | Self::UnknownKey => false,
+        }
+    }
+
+    /// The stable word for it in answers, logs and metrics.
+    #[must_use]
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::AlgorithmNotAllowed => "algorithm_not_allowed",
+            Self::AudienceMismatch => "audience_mismatch",
+            Self::ClaimMismatch { .. } => "claim_mismatch",
+            Self::Expired { .. } => "token_expired",
+            Self::HeaderMismatch { .. } => "header_mismatch",
+            Self::InvalidClaim { .. } => "invalid_claim",
+            Self::InvalidSignature => "invalid_signature",
+            Self::IssuedInFuture { .. } => "token_issued_in_future",
+            Self::LifetimeTooLong { .. } => "token_lifetime_too_long",
+            Self::Malformed(JwsFault::Critical) => "critical_header",
+            Self::Malformed(JwsFault::Base64 | JwsFault::Form | JwsFault::Header | JwsFault::Payload) => {
+                "malformed_token"
+            }
+            Self::MissingClaim { .. } => "missing_claim",
+            Self::MissingKid => "missing_kid",
+            Self::NotYetValid { .. } => "token_not_yet_valid",
+            Self::TooManySignatures => "too_many_signatures",
+            Self::UnknownIssuer => "unknown_issuer",
+            Self::UnknownKey => "unknown_key",
+        }
+    }
+}
+
+impl From<JwsFault> for VerifyError {
+    fn from(fault: JwsFault) -> Self {
+        Self::Malformed(fault)
+    }
+}
+
+impl fmt::Display for VerifyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AlgorithmNotAllowed => f.write_str("no key of the provider allows the alg of the header"),
+            Self::AudienceMismatch => f.write_str("the token is for another audience"),
+            Self::ClaimMismatch { name, absent: true } => write!(f, "the required claim {name} is absent"),
+            Self::ClaimMismatch { name, absent: false } => {
+                write!(f, "the claim {name} does not have the required value")
+            }
+            Self::Expired { exp, now } => write!(f, "the token expired at {exp}, it is {now}"),
+            Self::HeaderMismatch { name } => {
+                write!(f, "the header parameter {name} does not have the required value")
+            }
+            Self::InvalidClaim { name } => write!(f, "the claim {name} is of the wrong type or out of range"),
+            Self::InvalidSignature => f.write_str("no key made the signature"),
+            Self::IssuedInFuture { iat, now } => write!(f, "the token was issued at {iat}, it is only {now}"),
+            Self::LifetimeTooLong { exp, iat } => {
+                write!(f, "the token lives from {iat} to {exp}, longer than allowed")
+            }
+            Self::Malformed(JwsFault::Base64) => f.write_str("a part of the token is not canonical base64url"),
+            Self::Malformed(JwsFault::Critical) => f.write_str("the header has critical parameters"),
+            Self::Malformed(JwsFault::Form) => f.write_str("the token has not three parts"),
+            Self::Malformed(JwsFault::Header) => f.write_str("the header is no JSON object of the right kind"),
+            Self::Malformed(JwsFault::Payload) => f.write_str("the payload is no JSON object with unique members"),
+            Self::MissingClaim { name } => write!(f, "the claim {name} is absent"),
+            Self::MissingKid => f.write_str("the header has no kid"),
+            Self::NotYetValid { nbf, now } => write!(f, "the token is valid from {nbf}, it is {now}"),
+            Self::TooManySignatures => write!(f, "more than {} signatures to check", Budget::SIGNATURES),
+            Self::UnknownIssuer => f.write_str("no provider has the iss of the token"),
+            Self::UnknownKey => f.write_str("the provider has no key with the kid of the token"),
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! Token sign-in in front of a service, as an Envoy filter in WebAssembly.
+//!
+//! What happens to a request, in this order (profile strict):
+//!
+//! 1. A CORS preflight and a public path need no token; tokens that came all the same are taken out.
+//! 2. Every token at every source is a candidate; the first valid one wins.
+//! 3. At `auth_path` a valid token becomes a cookie, and a person is led back to where they wanted to go.
+//! 4. A link that carries a valid token becomes a cookie and the same address without the token. Any other request
+//!    with a valid token is forwarded: tokens taken out, claim headers set.
+//! 5. A token in a cookie may not do what another site asks for.
+//! 6. Without a valid token, who asks decides: a person is led to the login page, a script gets 401, gRPC status 16.
+//! 7. `logout_path` clears the cookie.
+//! 8. A cookie that is good for nothing is cleared with the refusal.
+//! 9. No answer of the filter's own is cached.
+//! 10. A good token for another place is answered by 403, not by the login page.
+//!
+//! The core ([`Policy::decide`]) takes values and returns a [`Decision`]; it knows no host and no clock. The adapter to
+//! Envoy holds no rule. Modules depend on each other in one direction, which `tests/architecture.rs` holds:
+//! `host`, `policy`, `jwtproxy`, `config`, `claim_headers`, `extract`, `session`, `reply`, `access`, `path`, `cookie`,
+//! `address`, `http`, `jwt`.
+
+mod access;
+mod address;
+mod claim_headers;
+mod config;
+mod cookie;
+mod extract;
+#[cfg(target_family = "wasm")]
+mod host;
+pub mod http;
+pub mod jwt;
+mod jwtproxy;
+mod path;
+mod policy;
+mod reply;
+mod session;
+
+pub use config::{ConfigError, Env};
+pub use http::{Field, GrpcStatus, HeadEdit, RequestHead, Response};
+pub use jwt::{NumericDate, RustCrypto, Signatures};
+pub use policy::{Answer, Decision, Event, Forward, Policy};
+pub use reply::Rejection;

@@ -1,0 +1,191 @@
+//! Paths and the rules that match them.
+
+use percent_encoding::percent_decode;
+use regex_lite::Regex;
+
+use crate::http::RequestHead;
+
+/// A path that every reader understands alike: percent-decoded once, dot segments resolved, slashes as they came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlainPath(String);
+
+impl PlainPath {
+    /// Normalises the path of a request. `None` where what the upstream makes of it cannot be known: an encoded
+    /// slash or backslash or NUL, a backslash, a dot segment with parameters, an escape left after decoding, bytes
+    /// that are no UTF-8, or no leading slash (CONNECT, `OPTIONS *`).
+    #[must_use]
+    pub fn new(path: &[u8]) -> Option<Self> {
+        if !path.starts_with(b"/") || contains_escaped(path, b"/\\") {
+            return None;
+        }
+        let decoded: Vec<u8> = percent_decode(path).collect();
+        let decoded = String::from_utf8(decoded).ok()?;
+        if decoded.bytes().any(|byte| byte < b' ' || matches!(byte, b'%' | b'\\' | 0x7f)) {
+            return None;
+        }
+        remove_dot_segments(&decoded).map(Self)
+    }
+
+    /// The path as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Equal to `path`, or to `path` with one slash behind it.
+    #[must_use]
+    pub fn is_endpoint(&self, path: &str) -> bool {
+        self.0.strip_prefix(path).is_some_and(|rest| matches!(rest, "" | "/"))
+    }
+}
+
+fn contains_escaped(path: &[u8], bytes: &[u8]) -> bool {
+    path.windows(3).any(|escape| {
+        escape.starts_with(b"%") && percent_decode(escape).next().is_some_and(|byte| bytes.contains(&byte))
+    })
+}
+
+/// RFC 3986 section 5.2.4; `None` for a dot segment with parameters (`/..;x/`), which some servers resolve and
+/// others do not.
+fn remove_dot_segments(path: &str) -> Option<String> {
+    let mut kept: Vec<&str> = Vec::new();
+    let mut segments = path.split('/').skip(1).peekable();
+    while let Some(segment) = segments.next() {
+        let last = segments.peek().is_none();
+        let (name, parameters) = segment.split_once(';').map_or((segment, false), |(name, _)| (name, true));
+        match name {
+            "." | ".." if parameters => return None,
+            "." | ".." => {
+                if name == ".." {
+                    kept.pop();
+                }
+                if last {
+                    kept.push("");
+                }
+            }
+            _ => kept.push(segment),
+        }
+    }
+    Some(kept.iter().flat_map(|segment| ["/", segment]).collect())
+}
+
+/// What a path must look like.
+#[derive(Clone, Debug)]
+pub enum PathPattern {
+    /// Exactly so.
+    Exact(String),
+    /// So, and whatever follows at the end of a segment.
+    Prefix(String),
+    /// The expression is found in it.
+    Regex(Regex),
+}
+
+impl PathPattern {
+    /// Whether it matches.
+    #[must_use]
+    pub fn matches(&self, path: &PlainPath) -> bool {
+        let path = path.as_str();
+        match self {
+            Self::Exact(exact) => path == exact,
+            Self::Prefix(prefix) => path
+                .strip_prefix(prefix.as_str())
+                .is_some_and(|rest| prefix.ends_with('/') || rest.is_empty() || rest.starts_with('/')),
+            Self::Regex(regex) => regex.is_match(path),
+        }
+    }
+}
+
+/// A path that needs no token.
+#[derive(Clone, Debug)]
+pub struct PublicPath {
+    /// Its path.
+    pub pattern: PathPattern,
+    /// The methods that it is public for; none: all.
+    pub methods: Option<Vec<String>>,
+}
+
+impl PublicPath {
+    /// Whether it matches every path there is, as far as a few unlikely ones can tell.
+    #[must_use]
+    pub fn is_everything(&self) -> bool {
+        ["/", "/a", "/~jwtproxy/42/Probe.x", "//", "/\u{e9}/-/_", "/index.html"]
+            .into_iter()
+            .all(|path| self.pattern.matches(&PlainPath(path.to_owned())))
+    }
+}
+
+/// The paths that need no token.
+#[derive(Clone, Debug, Default)]
+pub struct PublicPaths(pub Vec<PublicPath>);
+
+/// Proof that a request is for a public path; only [`PublicPaths::matching`] makes one.
+#[derive(Clone, Copy, Debug)]
+pub struct PublicMatch(());
+
+impl PublicPaths {
+    /// Looks for a rule that makes this request public. CONNECT matches none.
+    #[must_use]
+    pub fn matching(&self, head: &RequestHead<'_>, path: Option<&PlainPath>) -> Option<PublicMatch> {
+        let path = path.filter(|_| head.method() != b"CONNECT")?;
+        self.0
+            .iter()
+            .any(|public| {
+                let method = |own: &String| own.as_bytes() == head.method();
+                public.methods.as_ref().is_none_or(|methods| methods.iter().any(method))
+                    && public.pattern.matches(path)
+            })
+            .then_some(PublicMatch(()))
+    }
+
+    /// Whether one of them matches every path.
+    #[must_use]
+    pub fn is_everything(&self) -> bool {
+        self.0.iter().any(PublicPath::is_everything)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_normalised_or_refused() {
+        let plain = |path: &str| PlainPath::new(path.as_bytes()).map(|path| path.0);
+        for (path, normal) in [
+            ("/", "/"),
+            ("/a/./b/../c", "/a/c"),
+            ("/a/..", "/"),
+            ("/../../a", "/a"),
+            ("/a/%2e%2e/b", "/b"),
+            ("//a//../b", "//a/b"),
+            ("/%61%20b", "/a b"),
+            ("/a;x=1/b", "/a;x=1/b"),
+            ("/...", "/..."),
+            ("/a/.", "/a/"),
+        ] {
+            assert_eq!(plain(path).as_deref(), Some(normal), "{path}");
+        }
+        for path in
+            ["", "*", "a", "/a%2Fb", "/a%2fb", "/a%5Cb", "/a%00", "/a\\b", "/..;/b", "/.;x", "/a%252F", "/%zz", "/%ff"]
+        {
+            assert_eq!(plain(path), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_prefix_ends_at_a_segment() {
+        let matches = |prefix: &str, path: &str| {
+            PathPattern::Prefix(prefix.into()).matches(&PlainPath::new(path.as_bytes()).unwrap())
+        };
+        assert!(matches("/docs", "/docs") && matches("/docs", "/docs/x") && !matches("/docs", "/docsx"));
+        assert!(matches("/docs/", "/docs/") && matches("/docs/", "/docs/x") && !matches("/docs/", "/docs"));
+        assert!(matches("/", "/anything"));
+    }
+
+    #[test]
+    fn an_endpoint_ends_with_at_most_one_slash() {
+        let is = |path: &str| PlainPath::new(path.as_bytes()).is_some_and(|path| path.is_endpoint("/jwt/auth"));
+        assert!(is("/jwt/auth") && is("/jwt/auth/") && is("/%6awt/auth"));
+        assert!(!is("/jwt/authx") && !is("/jwt/auth//") && !is("/jwt/auth/x") && !is("//jwt/auth") && !is("/JWT/AUTH"));
+    }
+}

@@ -1,0 +1,203 @@
+//! From a rejection to an answer that suits who asked (contract, rules 6 to 10).
+
+use std::fmt;
+
+use serde_json::json;
+
+use crate::access::Asking;
+use crate::http::{GrpcStatus, RequestHead, Response};
+use crate::jwt::VerifyError;
+
+/// Why a request is not forwarded. `Display` is the line for the operator's log.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Rejection {
+    /// A cookie-borne token came with a request that another site made.
+    Csrf,
+    /// An endpoint was called by a method that it does not have.
+    MethodNotAllowed,
+    /// No credentials came.
+    NoCredentials,
+    /// A link from elsewhere would replace the session of somebody else.
+    OtherSession,
+    /// The first credentials that came are no valid token.
+    Token(VerifyError),
+    /// The token does not fit into a cookie.
+    TokenTooLarge,
+}
+
+impl Rejection {
+    /// The stable word for it in answers, logs and metrics.
+    #[must_use]
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::Csrf => "csrf",
+            Self::MethodNotAllowed => "method_not_allowed",
+            Self::NoCredentials => "missing_token",
+            Self::OtherSession => "other_session",
+            Self::Token(fault) => fault.reason(),
+            Self::TokenTooLarge => "token_too_large",
+        }
+    }
+
+    /// The status code.
+    #[must_use]
+    pub const fn status(&self) -> u16 {
+        match self {
+            Self::Csrf => 403,
+            Self::MethodNotAllowed => 405,
+            Self::NoCredentials => 401,
+            Self::OtherSession => 409,
+            Self::Token(fault) if fault.is_of_a_genuine_token_for_elsewhere() => 403,
+            Self::Token(_) => 401,
+            Self::TokenTooLarge => 413,
+        }
+    }
+
+    /// What the client is told; the log says more.
+    const fn sentence(&self) -> &'static str {
+        match self {
+            Self::Csrf => "The request came from another site.",
+            Self::MethodNotAllowed => "The method is not allowed here.",
+            Self::NoCredentials => "You are not signed in.",
+            Self::OtherSession => "You are signed in as somebody else.",
+            Self::TokenTooLarge => "The token is too large for a cookie.",
+            Self::Token(fault) => match fault {
+                VerifyError::Expired { .. } => "The token has expired.",
+                VerifyError::NotYetValid { .. } | VerifyError::IssuedInFuture { .. } => "The token is not valid yet.",
+                VerifyError::AudienceMismatch | VerifyError::ClaimMismatch { .. } => {
+                    "The token does not give access to this place."
+                }
+                VerifyError::AlgorithmNotAllowed
+                | VerifyError::HeaderMismatch { .. }
+                | VerifyError::InvalidClaim { .. }
+                | VerifyError::InvalidSignature
+                | VerifyError::LifetimeTooLong { .. }
+                | VerifyError::Malformed(_)
+                | VerifyError::MissingClaim { .. }
+                | VerifyError::MissingKid
+                | VerifyError::TooManySignatures
+                | VerifyError::UnknownIssuer
+                | VerifyError::UnknownKey => "The token is not valid.",
+            },
+        }
+    }
+
+    const fn title(&self) -> &'static str {
+        match self.status() {
+            401 => "Unauthorized",
+            405 => "Method Not Allowed",
+            409 => "Conflict",
+            413 => "Content Too Large",
+            _ => "Forbidden",
+        }
+    }
+
+    /// RFC 6750 section 3: no `error` when no credentials came.
+    fn challenge(&self) -> Option<String> {
+        const SCHEME: &str = "Bearer realm=\"jwtproxy\"";
+        match self {
+            Self::NoCredentials => Some(SCHEME.into()),
+            Self::Token(_) => {
+                let error = if self.status() == 403 { "insufficient_scope" } else { "invalid_token" };
+                Some(format!("{SCHEME}, error=\"{error}\", error_description=\"{}\"", self.sentence()))
+            }
+            Self::Csrf | Self::MethodNotAllowed | Self::OtherSession | Self::TokenTooLarge => None,
+        }
+    }
+
+    const fn grpc_status(&self) -> GrpcStatus {
+        match self.status() {
+            401 => GrpcStatus::Unauthenticated,
+            403 => GrpcStatus::PermissionDenied,
+            _ => GrpcStatus::InvalidArgument,
+        }
+    }
+
+    /// Answers one who is not led to a login page: with a page, a problem document (RFC 9457) or a gRPC status.
+    /// `way_out` is where the person behind it can sign in, or confirm that they want to.
+    #[must_use]
+    pub fn answer(&self, asking: Asking, head: &RequestHead<'_>, way_out: Option<&str>) -> Response {
+        let mut response = Response::new(self.status());
+        if let Some(challenge) = self.challenge() {
+            response = response.with("www-authenticate", challenge);
+        }
+        if *self == Self::MethodNotAllowed {
+            response = response.with("allow", "GET, HEAD, POST");
+        }
+        match asking {
+            Asking::Grpc => Response { body: self.sentence().into(), grpc: Some(self.grpc_status()), ..response },
+            Asking::GrpcWeb => {
+                let text = head.value("content-type").is_some_and(|kind| kind.starts_with(b"application/grpc-web-text"));
+                let media_type = if text { "application/grpc-web-text+proto" } else { "application/grpc-web+proto" };
+                Response { status: 200, ..response }
+                    .with("content-type", media_type)
+                    .with("grpc-status", self.grpc_status().code().to_string())
+                    .with("grpc-message", self.sentence())
+            }
+            Asking::Navigation => self.page(response, way_out),
+            Asking::Script => {
+                let mut problem = json!({
+                    "type": "about:blank",
+                    "title": self.title(),
+                    "status": self.status(),
+                    "detail": self.sentence(),
+                    "reason": self.reason(),
+                });
+                if let (Some(url), Some(members)) = (way_out, problem.as_object_mut()) {
+                    members.insert("login_url".into(), url.into());
+                }
+                response.with_body("application/problem+json", problem.to_string())
+            }
+        }
+    }
+
+    fn page(&self, response: Response, way_out: Option<&str>) -> Response {
+        let (title, sentence, reason) = (self.title(), self.sentence(), self.reason());
+        let words = match self {
+            Self::OtherSession => "Sign in as the other person",
+            Self::Csrf | Self::MethodNotAllowed | Self::NoCredentials | Self::Token(_) | Self::TokenTooLarge => {
+                if self.status() == 403 { "Sign in with another account" } else { "Sign in" }
+            }
+        };
+        let link =
+            way_out.map_or_else(String::new, |url| format!("<p><a href=\"{}\">{words}</a></p>\n", escape(url)));
+        let page = format!(
+            "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+             <meta name=\"viewport\" content=\"width=device-width\">\n<title>{title}</title>\n</head>\n\
+             <body>\n<main>\n<h1>{sentence}</h1>\n{link}<p><small>{title}: {reason}</small></p>\n</main>\n</body>\n</html>\n"
+        );
+        response
+            .with("content-security-policy", "default-src 'none'; frame-ancestors 'none'; base-uri 'none'")
+            .with("referrer-policy", "no-referrer")
+            .with("x-content-type-options", "nosniff")
+            .with_body("text/html; charset=utf-8", page)
+    }
+}
+
+impl fmt::Display for Rejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Csrf => f.write_str("a request of another site brought the session cookie"),
+            Self::MethodNotAllowed => f.write_str("the endpoint does not have this method"),
+            Self::NoCredentials => f.write_str("no token came"),
+            Self::OtherSession => f.write_str("a link from elsewhere would replace another person's session"),
+            Self::Token(fault) => fault.fmt(f),
+            Self::TokenTooLarge => f.write_str("the token does not fit into a cookie"),
+        }
+    }
+}
+
+/// Escapes text for an attribute or an element of HTML.
+fn escape(text: &str) -> String {
+    text.chars().fold(String::with_capacity(text.len()), |mut escaped, character| {
+        match character {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            '\'' => escaped.push_str("&#39;"),
+            other => escaped.push(other),
+        }
+        escaped
+    })
+}

@@ -1,0 +1,22 @@
+//! What the tests and the demo stand on, and nothing of the product: a real [Envoy](envoy), an [upstream]
+//! that tells what it saw, a bare [HTTP client](http), a token [issuer](jwt) and the [shipped] configuration
+//! files, changed by structure and not by text.
+//!
+//! Everything binds 127.0.0.1 on ports the kernel chose, so any number of tests run side by side. What goes
+//! wrong in the rig itself panics and says why.
+
+pub mod envoy;
+pub mod http;
+pub mod jwt;
+mod process;
+pub mod shipped;
+pub mod table;
+pub mod upstream;
+mod wire;
+
+use std::path::{Path, PathBuf};
+
+/// A path of the repository.
+pub fn repository(path: impl AsRef<Path>) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path)
+}

@@ -1,0 +1,371 @@
+//! The table of cases: `tests/vectors/*.json`, each file with configurations, tokens and cases. One table, two
+//! drivers: what a case expects is compared with what the core decides and with what a real Envoy does.
+//!
+//! `docs/testing.md` describes the format.
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Map, Value, json};
+
+use crate::jwt::{Key, mint_raw, now};
+use crate::repository;
+
+/// One case.
+#[derive(Clone, Debug)]
+pub struct Case {
+    /// File and name.
+    pub name: String,
+    /// The name of its configuration, unique over all files.
+    pub config: String,
+    /// The header map as Envoy hands it to a filter.
+    pub fields: Vec<(String, Vec<u8>)>,
+    /// What must become of the request.
+    pub expect: Value,
+    /// The time of the check in seconds since the epoch, where it is frozen.
+    pub now: Option<f64>,
+    /// Why a real Envoy cannot show it.
+    pub native_only: Option<String>,
+}
+
+/// All files of the table.
+#[derive(Debug, Default)]
+pub struct Table {
+    /// Configurations by name.
+    pub configs: BTreeMap<String, Value>,
+    /// Cases in the order of files and lines.
+    pub cases: Vec<Case>,
+}
+
+/// What became of a request.
+#[derive(Clone, Debug)]
+pub enum Outcome {
+    /// The filter answered.
+    Answered {
+        /// Its status code.
+        status: u16,
+        /// Its header lines.
+        headers: Vec<(String, String)>,
+        /// Its body.
+        body: String,
+    },
+    /// The upstream got it, with this path and these header lines.
+    Forwarded {
+        /// Path and query.
+        path: String,
+        /// Header lines, each byte of a value as one character.
+        headers: Vec<(String, String)>,
+    },
+}
+
+/// The environment of the VM in every case.
+pub fn env() -> Vec<(&'static str, String)> {
+    let key = Key::fixed("a");
+    vec![
+        ("TABLE_WORKSPACE", "workspace123".into()),
+        ("TABLE_ALGORITHM", "RSA".into()),
+        ("TABLE_RS512", "RS512".into()),
+        ("TABLE_EMPTY", String::new()),
+        ("TABLE_DER", key.public_der_base64()),
+        ("TABLE_PEM", key.public_pem()),
+        ("TABLE_ESCAPED_PEM", key.public_pem().replace('\n', "\\n")),
+        ("TABLE_JWK", key.jwk("env-key").to_string()),
+        ("TABLE_JWKS", json!({"keys": [key.jwk("env-key")]}).to_string()),
+    ]
+}
+
+/// Reads the whole table.
+pub fn load() -> Table {
+    let folder = repository("tests/vectors");
+    let mut files: Vec<_> = fs::read_dir(&folder)
+        .expect("tests/vectors")
+        .map(|entry| entry.expect("an entry").path())
+        .filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("cases_")))
+        .collect();
+    files.sort();
+    let mut table = Table::default();
+    for path in files {
+        let text = fs::read_to_string(&path).expect("a file of cases");
+        let file: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let stem = path.file_stem().expect("a name").to_string_lossy().replace("cases_", "");
+        add(&mut table, &stem, &file);
+    }
+    table
+}
+
+fn add(table: &mut Table, stem: &str, file: &Value) {
+    let now = now();
+    let tokens: BTreeMap<&str, String> = members(&file["tokens"])
+        .map(|(name, recipe)| (name.as_str(), token(recipe, &file["tokens"], now)))
+        .collect();
+    for (name, config) in members(&file["configs"]) {
+        table.configs.insert(format!("{stem}/{name}"), filled(config, now));
+    }
+    for case in file["cases"].as_array().expect("a list of cases") {
+        let name = format!("{stem}: {}", case["name"].as_str().expect("a name"));
+        let config = format!("{stem}/{}", case["config"].as_str().unwrap_or_else(|| panic!("{name}: config")));
+        assert!(table.configs.contains_key(&config), "{name}: no configuration {config}");
+        let request = substituted(&case["request"], &tokens, &name);
+        table.cases.push(Case {
+            fields: fields(&request),
+            expect: substituted(&case["expect"], &tokens, &name),
+            now: case["now"].as_f64(),
+            native_only: case["native_only"].as_str().map(str::to_owned),
+            name,
+            config,
+        });
+    }
+}
+
+fn members(value: &Value) -> impl Iterator<Item = (&String, &Value)> {
+    value.as_object().into_iter().flatten()
+}
+
+/// Fills in keys and times: `{"$pem": "a"}` and its like, `"now+60"`.
+pub fn filled(value: &Value, now: u64) -> Value {
+    match value {
+        Value::Object(object) if object.len() == 1 && object.keys().any(|name| name.starts_with('$')) => {
+            let (form, key) = object.iter().next().expect("one member");
+            key_in_form(form, key)
+        }
+        Value::Object(object) => {
+            Value::Object(object.iter().map(|(name, value)| (name.clone(), filled(value, now))).collect())
+        }
+        Value::Array(items) => items.iter().map(|item| filled(item, now)).collect(),
+        Value::String(text) => match text.strip_prefix("now") {
+            Some("") => json!(now),
+            Some(offset) => offset.parse::<i64>().map_or_else(|_| json!(text), |offset| json!(now.saturating_add_signed(offset))),
+            None => json!(text),
+        },
+        other => other.clone(),
+    }
+}
+
+fn key_in_form(form: &str, key: &Value) -> Value {
+    let (name, kid) = match key {
+        Value::Array(pair) => (pair[0].as_str().expect("a key"), pair[1].as_str()),
+        name => (name.as_str().expect("a key"), None),
+    };
+    let key = Key::fixed(name);
+    let one_line = |pem: String| {
+        let (first, rest) = pem.split_once('\n').expect("a line");
+        let (body, last) = rest.trim_end().rsplit_once('\n').expect("a line");
+        format!("{first}\n{}\n{last}", body.replace('\n', ""))
+    };
+    match form {
+        "$certificate" => json!(key.certificate_pem()),
+        "$der_base64" => json!(key.public_der_base64()),
+        "$jwk" => {
+            let mut jwk = key.jwk(kid.unwrap_or_default());
+            if kid.is_none() {
+                jwk.as_object_mut().expect("an object").remove("kid");
+            }
+            jwk
+        }
+        "$one_line_pem" => json!(one_line(key.public_pem())),
+        "$pem" => json!(key.public_pem()),
+        "$pkcs1_pem" => json!(key.public_pkcs1_pem()),
+        "$private_pem" => json!(key.pkcs8_pem()),
+        other => panic!("no key in the form {other}"),
+    }
+}
+
+/// Mints a token: `header` and `claims` (or `raw_header` and `raw_claims` as text), signed with `key` by `sign`. `like`
+/// names another recipe whose members hold where these are silent; a member that is `"$none"` is left out. The header's
+/// `alg` is `sign` if it says nothing else.
+fn token(recipe: &Value, all: &Value, now: u64) -> String {
+    if let Some(text) = recipe["text"].as_str() {
+        return text.to_owned();
+    }
+    if let Some(raw) = recipe["random_bytes"].as_u64() {
+        let length = usize::try_from(raw).expect("a length");
+        return "x".repeat(length);
+    }
+    let like = recipe["like"].as_str().map(|name| &all[name]).unwrap_or(&Value::Null);
+    let pick = |member: &str| if recipe[member].is_null() { like[member].clone() } else { recipe[member].clone() };
+    let part = |member: &str, raw: &str| {
+        if let Some(text) = recipe[raw].as_str() {
+            return text.as_bytes().to_vec();
+        }
+        let mut merged: Map<String, Value> = members(&like[member]).map(|(n, v)| (n.clone(), v.clone())).collect();
+        if member == "header" {
+            merged.insert("alg".into(), pick("sign").as_str().unwrap_or("RS256").into());
+        }
+        for (name, value) in members(&recipe[member]) {
+            if value == "$none" {
+                merged.remove(name);
+            } else {
+                merged.insert(name.clone(), value.clone());
+            }
+        }
+        filled(&Value::Object(merged), now).to_string().into_bytes()
+    };
+    let key = Key::fixed(pick("key").as_str().unwrap_or("a"));
+    let sign = pick("sign").as_str().unwrap_or("RS256").to_owned();
+    let token = mint_raw(&key, &sign, &part("header", "raw_header"), &part("claims", "raw_claims"));
+    mangled(token, recipe["mangle"].as_str())
+}
+
+fn mangled(token: String, how: Option<&str>) -> String {
+    let (input, signature) = token.rsplit_once('.').expect("a token");
+    match how {
+        None => token,
+        Some("flip_signature") => {
+            let mut bytes = URL_SAFE_NO_PAD.decode(signature).expect("a signature");
+            bytes[7] ^= 1;
+            format!("{input}.{}", URL_SAFE_NO_PAD.encode(bytes))
+        }
+        Some("no_signature") => format!("{input}."),
+        Some("pad_signature") => format!("{token}=="),
+        Some("spare_bits") => {
+            // 256 bytes leave four bits of the last character unused: another letter, the same bytes.
+            let last = token.chars().last().expect("a character");
+            let alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+            let at = alphabet.find(last).expect("base64url");
+            format!("{}{}", &token[..token.len() - 1], alphabet.chars().nth(at + 1).expect("a letter"))
+        }
+        Some("tamper_payload") => {
+            let (header, payload) = input.split_once('.').expect("two parts");
+            let mut claims: Value =
+                serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).expect("a payload")).expect("claims");
+            claims["sub"] = json!("mallory");
+            format!("{header}.{}.{signature}", URL_SAFE_NO_PAD.encode(claims.to_string()))
+        }
+        Some(other) => panic!("no way to mangle a token: {other}"),
+    }
+}
+
+/// Replaces `{name}` by that token, wherever a string holds it.
+fn substituted(value: &Value, tokens: &BTreeMap<&str, String>, case: &str) -> Value {
+    match value {
+        Value::String(text) => {
+            let mut text = text.clone();
+            for (name, token) in tokens {
+                text = text.replace(&format!("{{{name}}}"), token);
+            }
+            json!(text)
+        }
+        Value::Array(items) => items.iter().map(|item| substituted(item, tokens, case)).collect(),
+        Value::Object(object) => Value::Object(
+            object.iter().map(|(name, value)| (name.clone(), substituted(value, tokens, case))).collect(),
+        ),
+        other => other.clone(),
+    }
+}
+
+/// The header map: pseudo-headers with their defaults, then the lines; a character is a byte.
+fn fields(request: &Value) -> Vec<(String, Vec<u8>)> {
+    let pseudo = |name: &str, default: &str| request[name].as_str().unwrap_or(default).to_owned();
+    let mut fields = vec![
+        (":authority".to_owned(), latin1(&pseudo("authority", "app.example.com"))),
+        (":path".to_owned(), latin1(&pseudo("path", "/app"))),
+        (":method".to_owned(), latin1(&pseudo("method", "GET"))),
+        (":scheme".to_owned(), b"http".to_vec()),
+    ];
+    for line in request["headers"].as_array().into_iter().flatten() {
+        let name = line[0].as_str().expect("a name");
+        let times = usize::try_from(line[2].as_u64().unwrap_or(1)).expect("a number");
+        let value = latin1(&line[1].as_str().expect("a value").repeat(times));
+        fields.push((name.to_ascii_lowercase(), value));
+    }
+    fields
+}
+
+fn latin1(text: &str) -> Vec<u8> {
+    text.chars().map(|character| u8::try_from(character).expect("a byte")).collect()
+}
+
+impl Outcome {
+    /// Compares with what a case expects: `forward` (`path`, `headers`) or `status` (`headers`, `body`, `reason`).
+    ///
+    /// # Errors
+    /// What differs.
+    pub fn check(&self, expect: &Value) -> Result<(), String> {
+        match (self, expect.get("forward")) {
+            (Self::Forwarded { path, headers }, Some(forward)) => {
+                if let Some(wanted) = forward["path"].as_str() {
+                    same("path", wanted, path)?;
+                }
+                check_headers(&forward["headers"], headers)
+            }
+            (Self::Answered { status, headers, body }, None) => {
+                same("status", &expect["status"].to_string(), &status.to_string())?;
+                check_headers(&expect["headers"], headers)?;
+                check_body(expect, headers, body)
+            }
+            (Self::Forwarded { path, .. }, None) => Err(format!("was forwarded to {}", shortened(path))),
+            (Self::Answered { status, headers, body }, Some(_)) => {
+                Err(format!("was answered: {status} {headers:?} {body}"))
+            }
+        }
+    }
+}
+
+fn same(what: &str, wanted: &str, found: &str) -> Result<(), String> {
+    if matches(wanted, found) { Ok(()) } else { Err(format!("{what}: wanted {wanted:?}, found {found:?}")) }
+}
+
+/// `*` stands for anything where the expected text begins with `~`.
+fn matches(wanted: &str, found: &str) -> bool {
+    let Some(pattern) = wanted.strip_prefix('~') else { return wanted == found };
+    let mut parts = pattern.split('*');
+    let Some(mut rest) = parts.next().and_then(|first| found.strip_prefix(first)) else { return false };
+    let Some(last) = pattern.rsplit('*').next().filter(|_| pattern.contains('*')) else { return rest.is_empty() };
+    for part in parts {
+        let Some(at) = rest.find(part) else { return false };
+        rest = &rest[at + part.len()..];
+    }
+    found.ends_with(last)
+}
+
+/// A string is the one line of that name, a list are its lines in order, null is none.
+fn check_headers(wanted: &Value, found: &[(String, String)]) -> Result<(), String> {
+    for (name, wanted) in members(wanted) {
+        let lines: Vec<&str> = found.iter().filter(|(own, _)| own == name).map(|(_, value)| value.as_str()).collect();
+        let wanted: Vec<&str> = match wanted {
+            Value::Null => Vec::new(),
+            Value::String(line) => vec![line],
+            Value::Array(many) => many.iter().map(|line| line.as_str().expect("a line")).collect(),
+            other => panic!("no header line: {other}"),
+        };
+        if wanted.len() != lines.len() || !wanted.iter().zip(&lines).all(|(wanted, line)| matches(wanted, line)) {
+            return Err(format!("{name}: wanted {wanted:?}, found {lines:?}"));
+        }
+    }
+    Ok(())
+}
+
+/// `body` is the whole text (or a pattern), an object some members of a JSON document; `reason` is that of a problem
+/// document, where the answer is one.
+fn check_body(expect: &Value, headers: &[(String, String)], body: &str) -> Result<(), String> {
+    let is_problem = headers.iter().any(|(name, value)| name == "content-type" && value == "application/problem+json");
+    if let (Some(reason), true) = (expect["reason"].as_str(), is_problem) {
+        let problem: Value = serde_json::from_str(body).map_err(|error| format!("body: {error}"))?;
+        same("reason", reason, problem["reason"].as_str().unwrap_or_default())?;
+    }
+    match &expect["body"] {
+        Value::Null => Ok(()),
+        Value::String(text) => same("body", text, body),
+        Value::Object(wanted) => {
+            let document: Value = serde_json::from_str(body).map_err(|error| format!("body: {error}"))?;
+            for (name, wanted) in wanted {
+                let found = &document[name];
+                let fits = match (wanted.as_str(), found.as_str()) {
+                    (Some(wanted), Some(found)) => matches(wanted, found),
+                    _ => wanted == found,
+                };
+                if !fits {
+                    return Err(format!("body.{name}: wanted {wanted}, found {found}"));
+                }
+            }
+            Ok(())
+        }
+        other => panic!("no body: {other}"),
+    }
+}
+
+fn shortened(text: &str) -> String {
+    text.chars().take(80).collect()
+}
