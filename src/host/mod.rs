@@ -1,0 +1,153 @@
+//! The adapter to Envoy: reads the head, asks the policy, obeys. It holds no rule.
+
+mod metrics;
+mod signatures;
+
+use std::rc::Rc;
+use std::time::UNIX_EPOCH;
+
+use log::{debug, error, info, warn};
+use proxy_wasm::hostcalls;
+use proxy_wasm::traits::{Context, HttpContext, RootContext};
+use proxy_wasm::types::{Action, ContextType, GrpcStatusCode, LogLevel, MapType};
+
+use crate::http::{GrpcStatus, HeadEdit, RequestHead, Response};
+use crate::jwt::NumericDate;
+use crate::policy::{Decision, Event, Policy};
+use metrics::Metrics;
+use signatures::HostOrCrate;
+
+proxy_wasm::main! {{
+    proxy_wasm::set_log_level(LogLevel::Debug);
+    proxy_wasm::set_root_context(|_| Box::new(Root::default()));
+}}
+
+/// One configuration in one worker.
+#[derive(Default)]
+struct Root {
+    filter: Option<Rc<Filter>>,
+}
+
+struct Filter {
+    policy: Policy,
+    signatures: HostOrCrate,
+    metrics: Metrics,
+}
+
+impl Context for Root {}
+
+impl RootContext for Root {
+    /// A wrong configuration is refused: Envoy then keeps the one before, or does not start.
+    fn on_configure(&mut self, _: usize) -> bool {
+        let text = self.get_plugin_configuration().unwrap_or_default();
+        let policy = match Policy::from_json(&text, &|name: &str| std::env::var(name).ok()) {
+            Ok(policy) => policy,
+            Err(fault) => {
+                error!("jwtproxy: the configuration is refused: {fault}");
+                return false;
+            }
+        };
+        for warning in policy.warnings() {
+            warn!("jwtproxy: {warning}");
+        }
+        let signatures = HostOrCrate::choose();
+        let names: Vec<_> = policy.verifier().providers().iter().map(|provider| provider.name.as_str()).collect();
+        info!("jwtproxy: loaded; providers: {}; signatures are verified by {signatures}", names.join(", "));
+        let metrics = Metrics::new();
+        metrics.set_gauge("jwtproxy_signatures_by_host", signatures.is_host());
+        metrics.set_gauge("jwtproxy_open", policy.is_open());
+        self.filter = Some(Rc::new(Filter { policy, signatures, metrics }));
+        true
+    }
+
+    fn create_http_context(&self, _: u32) -> Option<Box<dyn HttpContext>> {
+        Some(Box::new(Stream { filter: self.filter.clone() }))
+    }
+
+    fn get_type(&self) -> Option<ContextType> {
+        Some(ContextType::HttpContext)
+    }
+}
+
+/// One request.
+struct Stream {
+    filter: Option<Rc<Filter>>,
+}
+
+impl Context for Stream {}
+
+impl HttpContext for Stream {
+    fn on_http_request_headers(&mut self, _: usize, _: bool) -> Action {
+        let forwarded = self.filter.as_ref().and_then(|filter| filter.handle());
+        match forwarded {
+            Some(action) => action,
+            // No configuration, or a host that denies what it must grant: nothing passes.
+            None => {
+                let _ = hostcalls::send_http_response(500, Vec::new(), None);
+                Action::Pause
+            }
+        }
+    }
+}
+
+impl Filter {
+    /// `None` if the host fails.
+    fn handle(&self) -> Option<Action> {
+        let fields = hostcalls::get_map_bytes(MapType::HttpRequestHeaders).ok()?;
+        match self.policy.decide(&RequestHead::new(&fields), now(), &self.signatures) {
+            Decision::Forward(forward) => {
+                for edit in forward.edits() {
+                    apply(edit)?;
+                }
+                self.metrics.count(if forward.is_verified() { "forwarded" } else { "public" });
+                Some(Action::Continue)
+            }
+            Decision::Answer(answer) => {
+                match &answer.event {
+                    Event::Preflight => self.metrics.count("preflight"),
+                    Event::SignedIn => self.metrics.count("signed_in"),
+                    Event::SignedOut => self.metrics.count("signed_out"),
+                    Event::Refused(rejection) => {
+                        let reason = rejection.reason();
+                        debug!("jwtproxy: {reason}: {rejection}");
+                        self.metrics.count_refused(reason);
+                        hostcalls::set_property(vec!["jwt_reason"], Some(reason.as_bytes())).ok()?;
+                    }
+                }
+                send(&answer.response)?;
+                Some(Action::Pause)
+            }
+        }
+    }
+}
+
+/// A clock that fails is far ahead, so that every token has expired.
+fn now() -> NumericDate {
+    let since = hostcalls::get_current_time().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    NumericDate::from_seconds(since.map_or(f64::INFINITY, |since| since.as_secs_f64()))
+}
+
+fn apply(edit: &HeadEdit) -> Option<()> {
+    let map = MapType::HttpRequestHeaders;
+    match edit {
+        HeadEdit::Add(name, value) => hostcalls::add_map_value_bytes(map, name, value),
+        HeadEdit::Remove(name) => hostcalls::remove_map_value(map, name),
+        HeadEdit::Set(name, value) => hostcalls::set_map_value_bytes(map, name, Some(value)),
+    }
+    .ok()
+}
+
+fn send(response: &Response) -> Option<()> {
+    if let Some(status) = response.grpc {
+        let status = match status {
+            GrpcStatus::InvalidArgument => GrpcStatusCode::InvalidArgument,
+            GrpcStatus::PermissionDenied => GrpcStatusCode::PermissionDenied,
+            GrpcStatus::Unauthenticated => GrpcStatusCode::Unauthenticated,
+        };
+        let headers = response.headers.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
+        return hostcalls::send_grpc_response(status, Some(&response.body), headers).ok();
+    }
+    let headers = response.headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let body = Some(response.body.as_bytes()).filter(|body| !body.is_empty());
+    hostcalls::send_http_response(response.status.into(), headers, body).ok()
+}
