@@ -73,6 +73,12 @@ pub fn env() -> Vec<(&'static str, String)> {
         ("TABLE_ESCAPED_PEM", key.public_pem().replace('\n', "\\n")),
         ("TABLE_JWK", key.jwk("env-key").to_string()),
         ("TABLE_JWKS", json!({"keys": [key.jwk("env-key")]}).to_string()),
+        ("TABLE_BLANK", " \n".into()),
+        ("TABLE_CERTIFICATE", key.certificate_pem()),
+        ("TABLE_ONE_LINE_PEM", one_line(&key.public_pem())),
+        ("TABLE_PKCS1", key.public_pkcs1_pem()),
+        ("TABLE_PRIVATE", key.pkcs8_pem()),
+        ("TABLE_WRAPPED_DER", body(&key.public_pem())),
     ]
 }
 
@@ -144,19 +150,23 @@ pub fn filled(value: &Value, now: u64) -> Value {
 }
 
 fn key_in_form(form: &str, key: &Value) -> Value {
+    let members_to_set = &key[1];
     let (name, kid) = match key {
         Value::Array(pair) => (pair[0].as_str().expect("a key"), pair[1].as_str()),
         name => (name.as_str().expect("a key"), None),
     };
     let key = Key::fixed(name);
-    let one_line = |pem: String| {
-        let (first, rest) = pem.split_once('\n').expect("a line");
-        let (body, last) = rest.trim_end().rsplit_once('\n').expect("a line");
-        format!("{first}\n{}\n{last}", body.replace('\n', ""))
-    };
     match form {
         "$certificate" => json!(key.certificate_pem()),
         "$der_base64" => json!(key.public_der_base64()),
+        // `["a", {members}]`: a JWK with these members set, or left out where they are `"$none"`.
+        "$jwk_with" => {
+            let mut jwk = key.jwk("");
+            let members_of_jwk = jwk.as_object_mut().expect("an object");
+            members_of_jwk.remove("kid");
+            overlay(members_of_jwk, members_to_set);
+            jwk
+        }
         "$jwk" => {
             let mut jwk = key.jwk(kid.unwrap_or_default());
             if kid.is_none() {
@@ -164,8 +174,15 @@ fn key_in_form(form: &str, key: &Value) -> Value {
             }
             jwk
         }
-        "$one_line_pem" => json!(one_line(key.public_pem())),
+        "$crlf_pem" => json!(key.public_pem().replace('\n', "\r\n")),
+        "$escaped_pem" => json!(key.public_pem().replace('\n', "\\n")),
+        "$one_line_pem" => json!(one_line(&key.public_pem())),
         "$pem" => json!(key.public_pem()),
+        "$private_der_base64" => json!(body(&key.pkcs8_pem()).replace('\n', "")),
+        "$two_pems" => json!(key.public_pem().repeat(2)),
+        "$unpadded_der_base64" => json!(key.public_der_base64().trim_end_matches('=')),
+        "$url_safe_der_base64" => json!(key.public_der_base64().replace('+', "-").replace('/', "_")),
+        "$wrapped_der_base64" => json!(body(&key.public_pem())),
         "$pkcs1_pem" => json!(key.public_pkcs1_pem()),
         "$private_pem" => json!(key.pkcs8_pem()),
         other => panic!("no key in the form {other}"),
@@ -174,7 +191,8 @@ fn key_in_form(form: &str, key: &Value) -> Value {
 
 /// Mints a token: `header` and `claims` (or `raw_header` and `raw_claims` as text), signed with `key` by `sign`. `like`
 /// names another recipe whose members hold where these are silent; a member that is `"$none"` is left out. The header's
-/// `alg` is `sign` if it says nothing else.
+/// `alg` is `sign` if it says nothing else. `filler` adds a claim of that many characters; `$nested` in a raw part stands
+/// for `depth` lists in each other.
 fn token(recipe: &Value, all: &Value, now: u64) -> String {
     if let Some(text) = recipe["text"].as_str() {
         return text.to_owned();
@@ -187,18 +205,17 @@ fn token(recipe: &Value, all: &Value, now: u64) -> String {
     let pick = |member: &str| if recipe[member].is_null() { like[member].clone() } else { recipe[member].clone() };
     let part = |member: &str, raw: &str| {
         if let Some(text) = recipe[raw].as_str() {
-            return text.as_bytes().to_vec();
+            let depth = usize::try_from(recipe["depth"].as_u64().unwrap_or_default()).expect("a depth");
+            let nested = "[".repeat(depth) + &"]".repeat(depth);
+            return text.replace("$nested", &nested).into_bytes();
         }
         let mut merged: Map<String, Value> = members(&like[member]).map(|(n, v)| (n.clone(), v.clone())).collect();
         if member == "header" {
             merged.insert("alg".into(), pick("sign").as_str().unwrap_or("RS256").into());
         }
-        for (name, value) in members(&recipe[member]) {
-            if value == "$none" {
-                merged.remove(name);
-            } else {
-                merged.insert(name.clone(), value.clone());
-            }
+        overlay(&mut merged, &recipe[member]);
+        if let (Some(length), "claims") = (recipe["filler"].as_u64(), member) {
+            merged.insert("filler".into(), "x".repeat(usize::try_from(length).expect("a length")).into());
         }
         filled(&Value::Object(merged), now).to_string().into_bytes()
     };
@@ -206,6 +223,28 @@ fn token(recipe: &Value, all: &Value, now: u64) -> String {
     let sign = pick("sign").as_str().unwrap_or("RS256").to_owned();
     let token = mint_raw(&key, &sign, &part("header", "raw_header"), &part("claims", "raw_claims"));
     mangled(token, recipe["mangle"].as_str())
+}
+
+/// Sets members, or leaves them out where they are `"$none"`.
+fn overlay(object: &mut Map<String, Value>, changes: &Value) {
+    for (name, value) in members(changes) {
+        if value == "$none" {
+            object.remove(name);
+        } else {
+            object.insert(name.clone(), value.clone());
+        }
+    }
+}
+
+/// What stands between the first and the last line.
+fn body(pem: &str) -> String {
+    let (_, rest) = pem.split_once('\n').expect("a line");
+    rest.trim_end().rsplit_once('\n').expect("a line").0.to_owned()
+}
+
+/// As Che writes it: the whole of the base64 on one line, and no line break at the end.
+fn one_line(pem: &str) -> String {
+    format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----", body(pem).replace('\n', ""))
 }
 
 fn mangled(token: String, how: Option<&str>) -> String {
@@ -219,13 +258,17 @@ fn mangled(token: String, how: Option<&str>) -> String {
         }
         Some("no_signature") => format!("{input}."),
         Some("pad_signature") => format!("{token}=="),
-        Some("spare_bits") => {
-            // 256 bytes leave four bits of the last character unused: another letter, the same bytes.
-            let last = token.chars().last().expect("a character");
-            let alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-            let at = alphabet.find(last).expect("base64url");
-            format!("{}{}", &token[..token.len() - 1], alphabet.chars().nth(at + 1).expect("a letter"))
+        Some("standard_alphabet") => format!("{input}.{}", signature.replace('-', "+").replace('_', "/")),
+        Some("two_parts") => input.to_owned(),
+        Some("pad_header") => input.replacen('.', "=.", 1) + "." + signature,
+        Some("pad_payload") => format!("{input}=.{signature}"),
+        Some("space_in_signature") => format!("{input}.{} {}", &signature[..9], &signature[9..]),
+        Some("spare_bits") => format!("{input}.{}", spare_bits(signature)),
+        Some("spare_bits_header") => {
+            let (header, payload) = input.split_once('.').expect("two parts");
+            format!("{}.{payload}.{signature}", spare_bits(header))
         }
+        Some("spare_bits_payload") => format!("{}.{signature}", spare_bits(input)),
         Some("tamper_payload") => {
             let (header, payload) = input.split_once('.').expect("two parts");
             let mut claims: Value =
@@ -235,6 +278,14 @@ fn mangled(token: String, how: Option<&str>) -> String {
         }
         Some(other) => panic!("no way to mangle a token: {other}"),
     }
+}
+
+/// Another last letter, the same bytes: unless the length is a multiple of four, some of its bits are not used.
+fn spare_bits(part: &str) -> String {
+    let alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let (rest, last) = part.split_at(part.len() - 1);
+    let at = alphabet.find(last).expect("base64url");
+    format!("{rest}{}", alphabet.chars().nth(at + 1).expect("a letter"))
 }
 
 /// Replaces `{name}` by that token, wherever a string holds it.

@@ -1,0 +1,54 @@
+# `./justw` runs this where just is missing. Everything else a recipe needs, it brings.
+
+set ignore-comments
+
+export CARGO_TARGET_DIR := absolute_path(env("CARGO_TARGET_DIR", "target"))
+
+# What there is
+[private]
+default:
+    @"{{ just_executable() }}" --list --unsorted
+
+# Walk the journey of a token through the built module, once
+[no-exit-message]
+demo: build
+    @cargo run --locked --quiet --package rig --bin demo
+
+# The same Envoy, left running for a browser
+[no-exit-message]
+serve: build
+    @cargo run --locked --quiet --package rig --bin demo serve
+
+# dist/jwtproxy.wasm: the same bytes in any folder, on any machine
+build:
+    #!/bin/sh
+    set -eu
+    tests/bring target
+    sources=$(rustc --print sysroot)/lib/rustlib/src/rust
+    commit=$(rustc --version --verbose | sed -n 's/^commit-hash: //p')
+    # Panics name files, those of the standard library by their local path where rust-src is installed. In Cargo's
+    # list 0x1f stands between the flags, as a path may hold a space; of two prefixes that fit, the last one wins.
+    flags=$(printf '\037--remap-path-prefix=%s' "$PWD=/jwtproxy" "$CARGO_TARGET_DIR=/target" \
+        "${CARGO_HOME:-$HOME/.cargo}=/cargo" "$sources=/rustc/$commit")
+    CARGO_ENCODED_RUSTFLAGS=${flags#?} cargo build --locked --release --lib --target wasm32-wasip1
+    mkdir -p dist
+    cp "$CARGO_TARGET_DIR/wasm32-wasip1/release/jwtproxy_wasm.wasm" dist/jwtproxy.wasm
+    python3 -c 'import hashlib, sys
+    module = open(sys.argv[1], "rb").read()
+    print(f"{sys.argv[1]}  {len(module)} bytes ({len(module) / 1000:.0f} kB)  sha256 {hashlib.sha256(module).hexdigest()}")
+    ' dist/jwtproxy.wasm
+
+# All that must pass
+test: lint build
+    cargo test --locked --workspace
+    # The oldest Envoy that is supported: once more with it what is called envoy*, for nothing else starts one.
+    ENVOY_VERSION=1.36.4 cargo test --locked --workspace --test 'envoy*'
+
+# Form, lints and documentation, natively and as the module is built
+lint:
+    tests/bring target
+    cargo fmt --all --check
+    cargo clippy --locked --workspace --all-targets -- --deny warnings
+    cargo clippy --locked --lib --target wasm32-wasip1 -- --deny warnings
+    RUSTDOCFLAGS='--deny warnings' cargo doc --locked --workspace --no-deps --document-private-items
+    RUSTDOCFLAGS='--deny warnings' cargo doc --locked --lib --no-deps --document-private-items --target wasm32-wasip1
