@@ -158,7 +158,9 @@ mod tests {
         same("https://Che.Example.com", "HTTPS://che.example.com:443");
         same("http://localhost:80", "http://localhost");
         assert_ne!(Origin::parse("http://a:443"), Origin::parse("https://a"));
-        for text in ["", "null", "*", "a.example", "ftp://a", "https://", "https://a/", "https://u@a", "https://a b"] {
+        for text in
+            ["", "null", "*", "a.example", "ftp://a", "https://", "https://a/", "https://u@a", "https://a b"]
+        {
             assert_eq!(Origin::parse(text), None, "{text}");
         }
     }
@@ -166,10 +168,27 @@ mod tests {
     #[test]
     fn hostile_return_addresses_are_refused() {
         for text in [
-            "", "a", "//evil.example", "/\\evil.example", "\\\\evil.example", "/\t/evil.example", "/a\r\nb", " /a",
-            "https:evil.example", "https:///evil.example", "https://me@evil.example", "https://a\\@evil.example",
-            "javascript:alert(1)", "data:text/html,x", "ftp://a/", "http:/\\evil.example", "///evil.example",
-            "/a/..\\evil", "\u{0}/a", "https://evil.example%00.a/", "https://\u{430}.example/",
+            "",
+            "a",
+            "//evil.example",
+            "/\\evil.example",
+            "\\\\evil.example",
+            "/\t/evil.example",
+            "/a\r\nb",
+            " /a",
+            "https:evil.example",
+            "https:///evil.example",
+            "https://me@evil.example",
+            "https://a\\@evil.example",
+            "javascript:alert(1)",
+            "data:text/html,x",
+            "ftp://a/",
+            "http:/\\evil.example",
+            "///evil.example",
+            "/a/..\\evil",
+            "\u{0}/a",
+            "https://evil.example%00.a/",
+            "https://\u{430}.example/",
         ] {
             assert_eq!(ReturnAddress::parse(text), None, "{text:?}");
         }
@@ -192,7 +211,8 @@ mod tests {
         assert_eq!(form_encode("a b/~-_.*ä".as_bytes()), "a+b%2F~-_.%2A%C3%A4");
         assert_eq!(form_decode(b"a+b%2Fc%zz").as_ref(), b"a b/c%zz");
         let drop_token = |query: &str| {
-            filter_query(query.as_bytes(), |name, _| name == b"token").map(|kept| String::from_utf8(kept).unwrap())
+            filter_query(query.as_bytes(), |name, _| name == b"token")
+                .map(|kept| String::from_utf8(kept).unwrap())
         };
         assert_eq!(drop_token("a=1&token=x&b=%20+").as_deref(), Some("a=1&b=%20+"));
         assert_eq!(drop_token("token=x&&token=y&a").as_deref(), Some("&a"));

@@ -27,6 +27,12 @@ impl ClaimHeaders {
         Self { names, by_provider }
     }
 
+    /// Whether a claim of any provider becomes that header.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        self.names.iter().any(|own| own == name)
+    }
+
     /// Sets the headers of a verified token, and removes what the client sent under any of the names.
     #[must_use]
     pub fn edits(&self, head: &RequestHead<'_>, jwt: Option<&VerifiedJwt<'_>>) -> Vec<HeadEdit> {

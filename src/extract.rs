@@ -198,8 +198,8 @@ impl TokenSources {
 
     /// These sources and one more.
     #[must_use]
-    pub fn with(&self, source: TokenSource) -> Self {
-        Self(self.0.iter().filter(|own| **own != source).cloned().chain([source.clone()]).collect())
+    pub fn with(&self, source: &TokenSource) -> Self {
+        Self(self.0.iter().filter(|own| *own != source).chain([source]).cloned().collect())
     }
 
     /// Whether a cookie is among the sources.
@@ -215,7 +215,7 @@ fn join_target(path: &[u8], query: Option<Vec<u8>>) -> Vec<u8> {
 
 /// Exactly two dots: a JWS in compact serialization, well-formed or not.
 fn looks_like_token(value: &[u8]) -> bool {
-    value.iter().filter(|byte| **byte == b'.').count() == 2
+    value.split(|byte| *byte == b'.').count() == 3
 }
 
 fn occurrences<'r>(head: &RequestHead<'r>, source: usize, token_source: &TokenSource) -> Vec<Candidate<'r>> {
@@ -243,7 +243,8 @@ fn occurrences<'r>(head: &RequestHead<'r>, source: usize, token_source: &TokenSo
                 .enumerate()
                 .filter_map(|(line, text)| {
                     let value = after_scheme(text, scheme.as_deref())?;
-                    (scheme.is_none() || !text.contains(&b',')).then(|| candidate(line, 0, Cow::Borrowed(value)))
+                    (scheme.is_none() || !text.contains(&b','))
+                        .then(|| candidate(line, 0, Cow::Borrowed(value)))
                 })
                 .collect()
         }

@@ -10,7 +10,7 @@ use crate::extract::Carrier;
 use crate::http::{RequestHead, Response};
 use crate::jwt::{Budget, JwsFault, NumericDate, Signatures, VerifiedJwt, VerifyError};
 use crate::path::PlainPath;
-use crate::policy::{Decision, Event, Policy, answer, verify};
+use crate::policy::{Asked, Decision, Event, Policy, answer, verify};
 use crate::reply::Rejection;
 use crate::session::{Endpoint, Login, Session};
 
@@ -26,7 +26,7 @@ pub(crate) fn decide(
     if let Some((session, Endpoint::Logout)) = endpoint {
         return match access::preflight(head) {
             Some(_) => answer(session.preflight(head), Event::Preflight),
-            None => policy.sign_out(session, Asking::of(head), head),
+            None => policy.sign_out(session, Asked { head, by: Asking::of(head) }),
         };
     }
     let auth = endpoint.map(|(session, _)| session);
@@ -70,7 +70,8 @@ fn sign_in(
         return answer(preflight_answer(session), Event::Preflight);
     }
     if !policy.sources.has_cookie() {
-        let text = "Cookies are disabled for this endpoint. You need to provide the access token on your own.";
+        let text =
+            "Cookies are disabled for this endpoint. You need to provide the access token on your own.";
         return answer(plain(403, text), Event::Refused(Rejection::MethodNotAllowed));
     }
     if carrier == Carrier::Cookie {
@@ -117,14 +118,15 @@ fn refuse(policy: &Policy, rejection: Rejection, head: &RequestHead<'_>) -> Deci
         Rejection::Token(VerifyError::Malformed(_)) | Rejection::Csrf | Rejection::TokenTooLarge => {
             failure(&rejection)
         }
-        Rejection::MethodNotAllowed | Rejection::NoCredentials | Rejection::OtherSession | Rejection::Token(_) => {
-            match login(policy) {
-                Some((session, login)) => {
-                    plain(302, "").with("location", login.location(&url(policy, session, head)))
-                }
-                None => failure(&rejection),
+        Rejection::MethodNotAllowed
+        | Rejection::NoCredentials
+        | Rejection::OtherSession
+        | Rejection::Token(_) => match login(policy) {
+            Some((session, login)) => {
+                plain(302, "").with("location", login.location(&url(policy, session, head)))
             }
-        }
+            None => failure(&rejection),
+        },
     };
     answer(response, Event::Refused(rejection))
 }
@@ -149,9 +151,9 @@ fn message(rejection: &Rejection) -> String {
         Rejection::MethodNotAllowed | Rejection::NoCredentials | Rejection::OtherSession => "No JWT found",
         Rejection::TokenTooLarge => "Token too large for a cookie",
         Rejection::Token(fault) => match fault {
-            VerifyError::AlgorithmNotAllowed | VerifyError::InvalidSignature | VerifyError::TooManySignatures => {
-                "Invalid JWT signature"
-            }
+            VerifyError::AlgorithmNotAllowed
+            | VerifyError::InvalidSignature
+            | VerifyError::TooManySignatures => "Invalid JWT signature",
             VerifyError::AudienceMismatch => "Error - 'aud' claim mismatch",
             VerifyError::InvalidClaim { name: "aud" } => "Invalid 'aud' claim",
             VerifyError::InvalidClaim { name } | VerifyError::MissingClaim { name } => {
@@ -163,9 +165,9 @@ fn message(rejection: &Rejection) -> String {
             VerifyError::IssuedInFuture { .. } => "Missing or invalid 'iat' claim",
             VerifyError::LifetimeTooLong { .. } => "Invalid 'exp' claim (too long)",
             VerifyError::Malformed(JwsFault::Payload) => "Could not parse JWT claims",
-            VerifyError::Malformed(JwsFault::Base64 | JwsFault::Critical | JwsFault::Form | JwsFault::Header) => {
-                "Could not parse JWT"
-            }
+            VerifyError::Malformed(
+                JwsFault::Base64 | JwsFault::Critical | JwsFault::Form | JwsFault::Header,
+            ) => "Could not parse JWT",
             VerifyError::MissingKid => "Missing 'kid' claim",
             VerifyError::NotYetValid { .. } => "Missing or invalid 'nbf' claim",
             VerifyError::UnknownIssuer | VerifyError::UnknownKey => "Unexpected key server error",
@@ -179,15 +181,27 @@ fn message(rejection: &Rejection) -> String {
 fn url(policy: &Policy, session: &Session, head: &RequestHead<'_>) -> Vec<u8> {
     /// What Go's `url.URL.EscapedPath` leaves as it is.
     const KEPT: &AsciiSet = &NON_ALPHANUMERIC
-        .remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b'$').remove(b'&').remove(b'+')
-        .remove(b',').remove(b'/').remove(b':').remove(b';').remove(b'=').remove(b'@');
+        .remove(b'-')
+        .remove(b'_')
+        .remove(b'.')
+        .remove(b'~')
+        .remove(b'$')
+        .remove(b'&')
+        .remove(b'+')
+        .remove(b',')
+        .remove(b'/')
+        .remove(b':')
+        .remove(b';')
+        .remove(b'=')
+        .remove(b'@');
     let fits = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.~!$&'()*+,;=:@[]/%".contains(byte);
 
     let target = policy.sources.target_without_parameters(head);
-    let (path, query) = match target.iter().position(|byte| *byte == b'?').and_then(|at| target.split_at_checked(at)) {
-        Some((path, query)) => (path, query),
-        None => (target.as_slice(), b"".as_slice()),
-    };
+    let (path, query) =
+        match target.iter().position(|byte| *byte == b'?').and_then(|at| target.split_at_checked(at)) {
+            Some((path, query)) => (path, query),
+            None => (target.as_slice(), b"".as_slice()),
+        };
     let encoded = |path: &[u8]| {
         let decoded: Vec<u8> = percent_decode(path).collect();
         percent_encode(&decoded, KEPT).to_string().into_bytes()

@@ -165,9 +165,10 @@ mod tests {
         ] {
             assert_eq!(plain(path).as_deref(), Some(normal), "{path}");
         }
-        for path in
-            ["", "*", "a", "/a%2Fb", "/a%2fb", "/a%5Cb", "/a%00", "/a\\b", "/..;/b", "/.;x", "/a%252F", "/%zz", "/%ff"]
-        {
+        for path in [
+            "", "*", "a", "/a%2Fb", "/a%2fb", "/a%5Cb", "/a%00", "/a\\b", "/..;/b", "/.;x", "/a%252F",
+            "/%zz", "/%ff",
+        ] {
             assert_eq!(plain(path), None, "{path}");
         }
     }
@@ -184,8 +185,15 @@ mod tests {
 
     #[test]
     fn an_endpoint_ends_with_at_most_one_slash() {
-        let is = |path: &str| PlainPath::new(path.as_bytes()).is_some_and(|path| path.is_endpoint("/jwt/auth"));
+        let is =
+            |path: &str| PlainPath::new(path.as_bytes()).is_some_and(|path| path.is_endpoint("/jwt/auth"));
         assert!(is("/jwt/auth") && is("/jwt/auth/") && is("/%6awt/auth"));
-        assert!(!is("/jwt/authx") && !is("/jwt/auth//") && !is("/jwt/auth/x") && !is("//jwt/auth") && !is("/JWT/AUTH"));
+        assert!(
+            !is("/jwt/authx")
+                && !is("/jwt/auth//")
+                && !is("/jwt/auth/x")
+                && !is("//jwt/auth")
+                && !is("/JWT/AUTH")
+        );
     }
 }

@@ -50,6 +50,13 @@ pub struct Answer {
     pub event: Event,
 }
 
+/// A request and who made it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asked<'h, 'r> {
+    pub(crate) head: &'h RequestHead<'r>,
+    pub(crate) by: Asking,
+}
+
 /// Why the filter answers by itself.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
@@ -107,8 +114,13 @@ impl Policy {
     }
 
     /// The numbers are those of the crate documentation.
-    fn decide_strictly(&self, head: &RequestHead<'_>, now: NumericDate, signatures: &impl Signatures) -> Decision {
-        let asking = Asking::of(head);
+    fn decide_strictly(
+        &self,
+        head: &RequestHead<'_>,
+        now: NumericDate,
+        signatures: &impl Signatures,
+    ) -> Decision {
+        let asked = Asked { head, by: Asking::of(head) };
         let path = PlainPath::new(head.path());
         let session = self.session.as_ref();
         let endpoint = session.and_then(|session| Some((session, session.endpoint(path.as_ref())?)));
@@ -121,9 +133,9 @@ impl Policy {
             };
         }
         let at_auth_path = match endpoint {
-            Some((session, Endpoint::Logout)) => return self.sign_out(session, asking, head),
+            Some((session, Endpoint::Logout)) => return self.sign_out(session, asked),
             Some((_, Endpoint::Auth)) if !matches!(head.method(), b"GET" | b"HEAD" | b"POST") => {
-                return self.refuse(Rejection::MethodNotAllowed, asking, head, false);
+                return self.refuse(Rejection::MethodNotAllowed, asked, false);
             }
             Some((_, Endpoint::Auth)) => true,
             None => false,
@@ -133,7 +145,7 @@ impl Policy {
         }
 
         // 2. Every token at every source, the first valid one wins.
-        let opens_page = asking == Asking::Navigation && head.method() == b"GET" && session.is_some();
+        let opens_page = asked.by == Asking::Navigation && head.method() == b"GET" && session.is_some();
         let mut candidates = self.sources.candidates(head);
         if at_auth_path {
             candidates = put_first(candidates, |carrier| carrier != Carrier::Cookie);
@@ -150,51 +162,53 @@ impl Policy {
         let (candidate, jwt) = match judged.verdict {
             Ok(winner) => winner,
             // 6. to 10.
-            Err(rejection) => return self.refuse(rejection, asking, head, judged.cookies_are_dead),
+            Err(rejection) => return self.refuse(rejection, asked, judged.cookies_are_dead),
         };
 
         // 3. The sign-in endpoint.
         if let (Some(session), true) = (session, at_auth_path) {
             let back = session.return_location(head);
-            let leads_back = asking == Asking::Navigation || session.has_return_address(head);
+            let leads_back = asked.by == Asking::Navigation || session.has_return_address(head);
             let response = if leads_back { see_other(back) } else { Response::new(204) };
             if candidate.carrier == Carrier::Cookie {
                 return answer(session.with_cors(head, response), Event::SignedIn);
             }
-            return self.sign_in(session, &mut judge, &candidates, candidate, &jwt, asking, head, response);
+            return self.sign_in(session, &mut judge, &candidates, &jwt, asked, response);
         }
         // 4. A link with a token: into a cookie, and out of the address bar.
         if let (Some(session), true, Carrier::Query) = (session, opens_page, candidate.carrier)
             && !session.cookie_is_dropped(head)
         {
             let clean = session.clean_location(&self.sources.target_without_tokens(head));
-            return self.sign_in(session, &mut judge, &candidates, candidate, &jwt, asking, head, see_other(clean));
+            return self.sign_in(session, &mut judge, &candidates, &jwt, asked, see_other(clean));
         }
         self.forward_verified(&jwt, candidate, head)
     }
 
     /// Turns a verified token into a cookie, unless a link from elsewhere would so replace another person's session.
-    #[expect(clippy::too_many_arguments, reason = "everything that is known of the request")]
     fn sign_in(
         &self,
         session: &Session,
         judge: &mut Judge<'_, impl Signatures>,
         candidates: &[Candidate<'_>],
-        winner: &Candidate<'_>,
         jwt: &VerifiedJwt<'_>,
-        asking: Asking,
-        head: &RequestHead<'_>,
+        asked: Asked<'_, '_>,
         response: Response,
     ) -> Decision {
-        debug_assert_ne!(winner.carrier, Carrier::Cookie);
+        let head = asked.head;
         if session.site(head) == Site::Cross {
             let mut cookies = candidates.iter().filter(|candidate| candidate.carrier == Carrier::Cookie);
-            if cookies.any(|cookie| judge.verify(cookie).is_ok_and(|other| !jwt.same_subject(&other))) {
-                return self.refuse(Rejection::OtherSession, asking, head, false);
+            let is_of_another = |cookie: &Candidate<'_>| match judge.verify(cookie) {
+                Ok(other) => !jwt.same_subject(&other),
+                // A link with many bad tokens must not hide whose session it is.
+                Err(fault) => fault == VerifyError::TooManySignatures,
+            };
+            if cookies.any(is_of_another) {
+                return self.refuse(Rejection::OtherSession, asked, false);
             }
         }
         match session.set_cookie(head, jwt, judge.now) {
-            None => self.refuse(Rejection::TokenTooLarge, asking, head, false),
+            None => self.refuse(Rejection::TokenTooLarge, asked, false),
             Some(cookie) => {
                 let response = response.with("set-cookie", cookie).with("referrer-policy", "no-referrer");
                 answer(session.with_cors(head, response), Event::SignedIn)
@@ -203,43 +217,50 @@ impl Policy {
     }
 
     /// 7. The sign-out endpoint; also that of the profile jwtproxy.
-    pub(crate) fn sign_out(&self, session: &Session, asking: Asking, head: &RequestHead<'_>) -> Decision {
+    pub(crate) fn sign_out(&self, session: &Session, asked: Asked<'_, '_>) -> Decision {
+        let head = asked.head;
         let site = session.site(head);
         let allowed = match head.method() {
             b"POST" => site != Site::Cross,
             // Without Fetch metadata an image of another site looks like this as well.
-            b"GET" => asking == Asking::Navigation && matches!(head.value("sec-fetch-site"), Some(b"same-origin" | b"none")),
-            _ => return self.refuse(Rejection::MethodNotAllowed, asking, head, false),
+            b"GET" => {
+                asked.by == Asking::Navigation
+                    && matches!(head.value("sec-fetch-site"), Some(b"same-origin" | b"none"))
+            }
+            _ => return self.refuse(Rejection::MethodNotAllowed, asked, false),
         };
         if !allowed {
-            return self.refuse(Rejection::Csrf, asking, head, false);
+            return self.refuse(Rejection::Csrf, asked, false);
         }
-        let response = match asking {
+        let response = match asked.by {
             Asking::Navigation => see_other(session.return_location(head)),
             Asking::Grpc | Asking::GrpcWeb | Asking::Script => Response::new(204),
         };
-        let response = response
-            .with("set-cookie", session.clear_cookie(head))
-            .with("referrer-policy", "no-referrer");
+        let response =
+            response.with("set-cookie", session.clear_cookie(head)).with("referrer-policy", "no-referrer");
         answer(session.with_cors(head, response), Event::SignedOut)
     }
 
-    fn refuse(&self, rejection: Rejection, asking: Asking, head: &RequestHead<'_>, cookies_are_dead: bool) -> Decision {
+    fn refuse(&self, rejection: Rejection, asked: Asked<'_, '_>, cookies_are_dead: bool) -> Decision {
+        let Asked { head, by } = asked;
         let Some(session) = &self.session else {
-            return answer(rejection.answer(asking, head, None), Event::Refused(rejection));
+            return answer(rejection.answer(by, head, None), Event::Refused(rejection));
         };
         let at_endpoint = session.endpoint(PlainPath::new(head.path()).as_ref()).is_some();
         let reads_page = matches!(head.method(), b"GET" | b"HEAD");
-        let way_out = match asking {
-            Asking::Navigation if rejection == Rejection::OtherSession => Some(session.clean_location(head.target())),
+        let way_out = match by {
+            _ if !rejection.is_about_credentials() => None,
+            Asking::Navigation if rejection == Rejection::OtherSession => {
+                Some(session.clean_location(head.target()))
+            }
             Asking::Navigation if at_endpoint => session.login_location_from_endpoint(head),
             Asking::Navigation => session.login_location(head, &self.sources),
             Asking::Grpc | Asking::GrpcWeb | Asking::Script => session.login_url(head, &self.sources),
         };
-        let redirected = asking == Asking::Navigation && reads_page && !at_endpoint && rejection.status() == 401;
+        let redirected = by == Asking::Navigation && reads_page && !at_endpoint && rejection.status() == 401;
         let mut response = match way_out {
             Some(location) if redirected => Response::new(302).with("location", location),
-            way_out => rejection.answer(asking, head, way_out.as_deref()),
+            way_out => rejection.answer(by, head, way_out.as_deref()),
         };
         if cookies_are_dead && rejection != Rejection::Csrf {
             response = response.with("set-cookie", session.clear_cookie(head));
@@ -247,7 +268,12 @@ impl Policy {
         answer(session.with_cors(head, response), Event::Refused(rejection))
     }
 
-    pub(crate) fn forward_verified(&self, jwt: &VerifiedJwt<'_>, winner: &Candidate<'_>, head: &RequestHead<'_>) -> Decision {
+    pub(crate) fn forward_verified(
+        &self,
+        jwt: &VerifiedJwt<'_>,
+        winner: &Candidate<'_>,
+        head: &RequestHead<'_>,
+    ) -> Decision {
         let mut edits = match &self.forward_token {
             ForwardToken::Everything => Vec::new(),
             ForwardToken::No | ForwardToken::Header { .. } => self.sources.strip(head, None),
@@ -277,7 +303,7 @@ impl Policy {
             // A client must not hand the upstream a token where it expects one that was verified.
             ForwardToken::Header { name, scheme } => {
                 let handed_on = TokenSource::Header { name: name.clone(), scheme: scheme.clone() };
-                self.sources.with(handed_on).strip(head, None)
+                self.sources.with(&handed_on).strip(head, None)
             }
         };
         edits.extend(self.claim_headers.edits(head, None));
@@ -337,7 +363,8 @@ impl<S: Signatures> Judge<'_, S> {
                 let live = match &verdict {
                     Ok(_) => true,
                     Err(fault) => {
-                        fault.is_of_a_genuine_token_for_elsewhere() || *fault == VerifyError::TooManySignatures
+                        fault.is_of_a_genuine_token_for_elsewhere()
+                            || *fault == VerifyError::TooManySignatures
                     }
                 };
                 live_cookies = live_cookies.saturating_add(live.into());

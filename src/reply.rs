@@ -39,16 +39,24 @@ impl Rejection {
         }
     }
 
+    /// Whether other credentials would help.
+    #[must_use]
+    pub const fn is_about_credentials(&self) -> bool {
+        match self {
+            Self::NoCredentials | Self::OtherSession | Self::Token(_) => true,
+            Self::Csrf | Self::MethodNotAllowed | Self::TokenTooLarge => false,
+        }
+    }
+
     /// The status code.
     #[must_use]
     pub const fn status(&self) -> u16 {
         match self {
             Self::Csrf => 403,
             Self::MethodNotAllowed => 405,
-            Self::NoCredentials => 401,
             Self::OtherSession => 409,
             Self::Token(fault) if fault.is_of_a_genuine_token_for_elsewhere() => 403,
-            Self::Token(_) => 401,
+            Self::NoCredentials | Self::Token(_) => 401,
             Self::TokenTooLarge => 413,
         }
     }
@@ -63,7 +71,9 @@ impl Rejection {
             Self::TokenTooLarge => "The token is too large for a cookie.",
             Self::Token(fault) => match fault {
                 VerifyError::Expired { .. } => "The token has expired.",
-                VerifyError::NotYetValid { .. } | VerifyError::IssuedInFuture { .. } => "The token is not valid yet.",
+                VerifyError::NotYetValid { .. } | VerifyError::IssuedInFuture { .. } => {
+                    "The token is not valid yet."
+                }
                 VerifyError::AudienceMismatch | VerifyError::ClaimMismatch { .. } => {
                     "The token does not give access to this place."
                 }
@@ -125,10 +135,15 @@ impl Rejection {
             response = response.with("allow", "GET, HEAD, POST");
         }
         match asking {
-            Asking::Grpc => Response { body: self.sentence().into(), grpc: Some(self.grpc_status()), ..response },
+            Asking::Grpc => {
+                Response { body: self.sentence().into(), grpc: Some(self.grpc_status()), ..response }
+            }
             Asking::GrpcWeb => {
-                let text = head.value("content-type").is_some_and(|kind| kind.starts_with(b"application/grpc-web-text"));
-                let media_type = if text { "application/grpc-web-text+proto" } else { "application/grpc-web+proto" };
+                let text = head
+                    .value("content-type")
+                    .is_some_and(|kind| kind.starts_with(b"application/grpc-web-text"));
+                let media_type =
+                    if text { "application/grpc-web-text+proto" } else { "application/grpc-web+proto" };
                 Response { status: 200, ..response }
                     .with("content-type", media_type)
                     .with("grpc-status", self.grpc_status().code().to_string())
@@ -155,12 +170,20 @@ impl Rejection {
         let (title, sentence, reason) = (self.title(), self.sentence(), self.reason());
         let words = match self {
             Self::OtherSession => "Sign in as the other person",
-            Self::Csrf | Self::MethodNotAllowed | Self::NoCredentials | Self::Token(_) | Self::TokenTooLarge => {
-                if self.status() == 403 { "Sign in with another account" } else { "Sign in" }
+            Self::Csrf
+            | Self::MethodNotAllowed
+            | Self::NoCredentials
+            | Self::Token(_)
+            | Self::TokenTooLarge => {
+                if self.status() == 403 {
+                    "Sign in with another account"
+                } else {
+                    "Sign in"
+                }
             }
         };
-        let link =
-            way_out.map_or_else(String::new, |url| format!("<p><a href=\"{}\">{words}</a></p>\n", escape(url)));
+        let link = way_out
+            .map_or_else(String::new, |url| format!("<p><a href=\"{}\">{words}</a></p>\n", escape(url)));
         let page = format!(
             "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
              <meta name=\"viewport\" content=\"width=device-width\">\n<title>{title}</title>\n</head>\n\

@@ -78,9 +78,7 @@ impl Session {
     /// The endpoint of that path.
     #[must_use]
     pub fn endpoint(&self, path: Option<&PlainPath>) -> Option<Endpoint> {
-        let is = |endpoint: &Option<String>| {
-            matches!((path, endpoint), (Some(path), Some(endpoint)) if path.is_endpoint(endpoint))
-        };
+        let is = |endpoint: &Option<String>| matches!((path, endpoint), (Some(path), Some(endpoint)) if path.is_endpoint(endpoint));
         if is(&self.auth_path) {
             Some(Endpoint::Auth)
         } else if is(&self.logout_path) {
@@ -148,7 +146,9 @@ impl Session {
     /// A path of this host that a person wrote, who may or may not have known of `public_base_path`.
     fn outside_once<'p>(&self, path: &'p str) -> Cow<'p, str> {
         let base = self.base_path();
-        let is_outside = path.strip_prefix(base).is_some_and(|rest| matches!(rest.chars().next(), None | Some('/' | '?' | '#')));
+        let is_outside = path
+            .strip_prefix(base)
+            .is_some_and(|rest| matches!(rest.chars().next(), None | Some('/' | '?' | '#')));
         if is_outside { Cow::Borrowed(path) } else { Cow::Owned(format!("{base}{path}")) }
     }
 
@@ -185,7 +185,8 @@ impl Session {
     #[must_use]
     pub fn login_location_from_endpoint(&self, head: &RequestHead<'_>) -> Option<String> {
         let back = self.return_location(head);
-        let url = if back.starts_with('/') { self.here(head).url(back.as_bytes()) } else { back.into_bytes() };
+        let url =
+            if back.starts_with('/') { self.here(head).url(back.as_bytes()) } else { back.into_bytes() };
         self.login.as_ref().map(|login| self.located(login.location(&url)))
     }
 
@@ -206,7 +207,8 @@ impl Session {
     }
 
     fn return_address(&self, head: &RequestHead<'_>) -> Option<String> {
-        let (_, value) = form_pairs(head.query()?).find(|(name, _)| name.as_ref() == self.return_param.as_bytes())?;
+        let (_, value) =
+            form_pairs(head.query()?).find(|(name, _)| name.as_ref() == self.return_param.as_bytes())?;
         Some(String::from_utf8_lossy(&value).into_owned())
     }
 
@@ -228,7 +230,12 @@ impl Session {
 
     /// The `Set-Cookie` line for a verified token; `None` if browsers would drop it for its size.
     #[must_use]
-    pub fn set_cookie(&self, head: &RequestHead<'_>, jwt: &VerifiedJwt<'_>, now: NumericDate) -> Option<String> {
+    pub fn set_cookie(
+        &self,
+        head: &RequestHead<'_>,
+        jwt: &VerifiedJwt<'_>,
+        now: NumericDate,
+    ) -> Option<String> {
         let max_age = jwt.expires().map(|exp| whole_seconds(exp.seconds() - now.seconds()));
         self.cookie.set(jwt.compact(), max_age, self.here(head).https)
     }
@@ -275,7 +282,12 @@ fn whole_seconds(seconds: f64) -> u64 {
     if seconds >= 315_360_000.0 {
         return LONGEST;
     }
-    #[expect(clippy::as_conversions, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "bounded above")]
+    #[expect(
+        clippy::as_conversions,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "bounded above"
+    )]
     let whole = seconds as u64;
     whole
 }
@@ -313,7 +325,8 @@ impl Login {
             match value {
                 LoginParam::Fixed(text) => location.push_str(&form_encode(text.as_bytes())),
                 LoginParam::Template(text) => {
-                    let parts: Vec<String> = text.split("{url}").map(|part| form_encode(part.as_bytes())).collect();
+                    let parts: Vec<String> =
+                        text.split("{url}").map(|part| form_encode(part.as_bytes())).collect();
                     location.push_str(&parts.join(&form_encode(url)));
                 }
             }

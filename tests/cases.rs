@@ -25,7 +25,8 @@ fn every_case_through_the_core() {
 fn check(policy: &Policy, case: &Case) -> Result<(), String> {
     #[expect(clippy::cast_precision_loss, reason = "seconds since 1970 fit into 52 bits")]
     let now = case.now.unwrap_or_else(|| rig::jwt::now() as f64);
-    let decision = policy.decide(&RequestHead::new(&case.fields), NumericDate::from_seconds(now), &RustCrypto);
+    let decision =
+        policy.decide(&RequestHead::new(&case.fields), NumericDate::from_seconds(now), &RustCrypto);
     if let (Decision::Answer(answer), Some(wanted)) = (&decision, case.expect["reason"].as_str()) {
         match &answer.event {
             Event::Refused(rejection) if rejection.reason() == wanted => {}
@@ -66,7 +67,8 @@ fn apply(fields: &mut Vec<(String, Vec<u8>)>, edit: &HeadEdit) {
 
 /// A gRPC status travels as Envoy sends it: in headers, with status 200 and no body.
 fn answered(response: Response) -> Outcome {
-    let mut headers: Vec<_> = response.headers.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    let mut headers: Vec<_> =
+        response.headers.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
     match response.grpc {
         None => Outcome::Answered { status: response.status, headers, body: response.body },
         Some(status) => {

@@ -36,7 +36,8 @@ fn start(upstream: &Upstream, configurations: &[(&str, String)]) -> Envoy {
     shipped::set_cluster_port(&mut base, "upstream", upstream.port());
     shipped::set_module(&mut base, &rig::repository("dist/jwtproxy.wasm"));
     let variables = table::env();
-    let variables: Vec<(&str, &str)> = variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let variables: Vec<(&str, &str)> =
+        variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
     shipped::set_env(&mut base, &variables);
     base["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]["xff_num_trusted_hops"] =
         json!(1);
@@ -50,7 +51,8 @@ fn outcome(envoy: &Envoy, case: &Case) -> Outcome {
         let (_, value) = case.fields.iter().find(|(own, _)| own == name).expect("a pseudo-header");
         value.clone()
     };
-    let mut raw = [pseudo(":method"), b" ".to_vec(), pseudo(":path"), b" HTTP/1.1\r\nhost: ".to_vec()].concat();
+    let mut raw =
+        [pseudo(":method"), b" ".to_vec(), pseudo(":path"), b" HTTP/1.1\r\nhost: ".to_vec()].concat();
     raw.extend(pseudo(":authority"));
     raw.extend(b"\r\n");
     for (name, value) in case.fields.iter().filter(|(name, _)| !name.starts_with(':')) {

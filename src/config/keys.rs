@@ -11,15 +11,19 @@ use super::reader::Node;
 use crate::jwt::{Algorithm, Json, JwkFault, KeyFault, KeyUse, RsaKey, VerifyingKey, jwk, key_type};
 
 /// Reads one entry of `keys`, which for a JWKS is several keys.
-pub(super) fn keys(node: &Node, algorithms: &[Algorithm], reading: &mut Reading<'_>) -> Result<Vec<VerifyingKey>> {
+pub(super) fn keys(
+    node: &Node,
+    algorithms: &[Algorithm],
+    reading: &mut Reading<'_>,
+) -> Result<Vec<VerifyingKey>> {
     let fields = node.fields(&["pem", "der_base64", "env", "jwk", "jwks", "kid", "alg"])?;
     let form = fields.only(&["pem", "der_base64", "env", "jwk", "jwks"], node)?;
     let pinned = fields.read("alg", |alg| pinned_algorithms(alg, algorithms, reading))?;
     let bound = Bound { kid: fields.text("kid")?, algorithms: pinned.unwrap_or_else(|| algorithms.to_vec()) };
     let (path, kind) = (form.path().to_owned(), form.path().rsplit('.').next().unwrap_or_default());
     match kind {
-        "pem" => bound.one(pem_key(form.text()?, &path)?),
-        "der_base64" => bound.one(der_key(form.text()?, &path)?),
+        "pem" => Ok(bound.one(pem_key(form.text()?, &path)?)),
+        "der_base64" => Ok(bound.one(der_key(form.text()?, &path)?)),
         "jwk" => bound.jwk(form.object()?, &path).map(|key| vec![key]),
         "jwks" => bound.jwks(form.object()?, &path, reading),
         _ => match reading.env_var(&form)?.trim() {
@@ -28,8 +32,8 @@ pub(super) fn keys(node: &Node, algorithms: &[Algorithm], reading: &mut Reading<
                 Ok(Json(Value::Object(members))) => bound.jwk(&members, &path).map(|key| vec![key]),
                 Ok(_) | Err(_) => form.refuse("the variable holds no JWK or JWKS, though it starts like one"),
             },
-            text if text.contains("-----BEGIN") => bound.one(pem_key(text, &path)?),
-            text => bound.one(der_key(text, &path)?),
+            text if text.contains("-----BEGIN") => Ok(bound.one(pem_key(text, &path)?)),
+            text => Ok(bound.one(der_key(text, &path)?)),
         },
     }
 }
@@ -41,7 +45,9 @@ fn pinned_algorithms(alg: &Node, algorithms: &[Algorithm], reading: &Reading<'_>
             Some(variable) => reading.env_var(&variable)?,
             None => return alg.refuse("write a string or {env: NAME}"),
         },
-        _ => alg.text()?.to_owned(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+            alg.text()?.to_owned()
+        }
     };
     if name == "RSA" {
         return Ok(algorithms.to_vec());
@@ -49,7 +55,9 @@ fn pinned_algorithms(alg: &Node, algorithms: &[Algorithm], reading: &Reading<'_>
     match Algorithm::from_name(&name) {
         Some(algorithm) if algorithms.contains(&algorithm) => Ok(vec![algorithm]),
         Some(_) => alg.refuse(format!("{name} is not among the `algorithms` of the provider")),
-        None => alg.refuse(format!("`{name}` is not known; write RS256, RS384, RS512, or RSA for any of them")),
+        None => {
+            alg.refuse(format!("`{name}` is not known; write RS256, RS384, RS512, or RSA for any of them"))
+        }
     }
 }
 
@@ -60,8 +68,8 @@ struct Bound {
 }
 
 impl Bound {
-    fn one(self, rsa: RsaKey) -> Result<Vec<VerifyingKey>> {
-        Ok(vec![VerifyingKey::new(self.kid, self.algorithms, rsa)])
+    fn one(self, rsa: RsaKey) -> Vec<VerifyingKey> {
+        vec![VerifyingKey::new(self.kid, self.algorithms, rsa)]
     }
 
     fn jwk(&self, members: &Map<String, Value>, path: &str) -> Result<VerifyingKey> {
@@ -90,7 +98,12 @@ impl Bound {
 
     /// RFC 7517 section 5: keys of a type or for a purpose that is not understood are ignored, and so are unknown
     /// members. A weak or private key is understood very well.
-    fn jwks(&self, set: &Map<String, Value>, path: &str, reading: &mut Reading<'_>) -> Result<Vec<VerifyingKey>> {
+    fn jwks(
+        &self,
+        set: &Map<String, Value>,
+        path: &str,
+        reading: &mut Reading<'_>,
+    ) -> Result<Vec<VerifyingKey>> {
         let refuse = |message: &str| Err(ConfigError::new(path, message));
         if self.kid.is_some() {
             return refuse("the keys of a JWKS have a `kid` of their own; write none beside it");
@@ -101,11 +114,15 @@ impl Bound {
         let mut keys = Vec::new();
         for (index, key) in members.iter().enumerate() {
             let path = format!("{path}.keys[{index}]");
-            let Some(members) = key.as_object() else { return Err(ConfigError::new(path, "write an object")) };
+            let Some(members) = key.as_object() else {
+                return Err(ConfigError::new(path, "write an object"));
+            };
             let mut skip = |why: String| reading.warnings.push(format!("{path}: skipped, {why}"));
             let other_type = key_type(members).is_ok_and(|kty| kty != "RSA");
             match jwk(members) {
-                Ok((_, KeyUse { algorithm: Some(algorithm), .. })) if !self.algorithms.contains(&algorithm) => {
+                Ok((_, KeyUse { algorithm: Some(algorithm), .. }))
+                    if !self.algorithms.contains(&algorithm) =>
+                {
                     skip("its alg is not allowed here".into());
                 }
                 Ok((rsa, key_use)) => keys.push(self.bind(rsa, key_use, &path)?),

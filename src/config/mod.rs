@@ -77,7 +77,7 @@ impl Policy {
         };
         let session = fields.read("session", |node| session::session(node, profile))?;
         let sources = sources::token_sources(&fields, session.as_ref(), profile)?;
-        let forward_token = sources::forward_token(&fields, profile)?;
+        let forward_token = sources::forward_token(&fields, &claim_headers, profile)?;
         let public_paths = paths::public_paths(&fields, &mut reading)?;
         Ok(Self {
             profile,
@@ -94,7 +94,10 @@ impl Policy {
 
 fn parse(text: &[u8]) -> Result<Node> {
     if text.trim_ascii().is_empty() {
-        return Err(ConfigError::new("", "there is no configuration; at least `providers` with a key is needed"));
+        return Err(ConfigError::new(
+            "",
+            "there is no configuration; at least `providers` with a key is needed",
+        ));
     }
     let Json(value) = serde_json::from_slice(text).map_err(|fault| {
         // The first byte of a protobuf Struct is the tag 0x0a, which in JSON is a mere line break.
@@ -114,6 +117,24 @@ fn parse(text: &[u8]) -> Result<Node> {
 fn is_token(text: &str) -> bool {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     !text.is_empty() && text.bytes().all(fits)
+}
+
+/// Headers that belong to one connection (RFC 9110 section 7.6.1), or to the framing of the message.
+fn is_hop_by_hop(name: &str) -> bool {
+    const NAMES: [&str; 11] = [
+        "connection",
+        "content-length",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "trailers",
+        "transfer-encoding",
+        "upgrade",
+    ];
+    NAMES.contains(&name)
 }
 
 /// Printable ASCII without spaces, as in a URL.

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::error::{ConfigError, Result};
 use super::keys::keys;
 use super::reader::Node;
-use super::{Reading, is_token};
+use super::{Reading, is_hop_by_hop, is_token};
 use crate::claim_headers::ClaimHeaders;
 use crate::jwt::{Algorithm, Budget, Dialect, Provider};
 
@@ -128,7 +128,8 @@ fn required_claims(node: &Node, reading: &Reading<'_>) -> Result<Vec<(String, Ve
     };
     let claim = |(claim, node): (String, Node)| {
         let values = if node.value().is_array() {
-            let any = node.non_empty_list("that admits nobody; write the values of which one must be there")?;
+            let any =
+                node.non_empty_list("that admits nobody; write the values of which one must be there")?;
             any.iter().map(wanted).collect::<Result<_>>()?
         } else {
             vec![wanted(&node)?]
@@ -139,22 +140,6 @@ fn required_claims(node: &Node, reading: &Reading<'_>) -> Result<Vec<(String, Ve
 }
 
 fn claim_headers(node: &Node) -> Result<Vec<(String, String)>> {
-    const RESERVED: [&str; 14] = [
-        "authorization",
-        "connection",
-        "content-length",
-        "cookie",
-        "host",
-        "keep-alive",
-        "proxy-authenticate",
-        "proxy-authorization",
-        "proxy-connection",
-        "te",
-        "trailer",
-        "trailers",
-        "transfer-encoding",
-        "upgrade",
-    ];
     let mut headers: Vec<(String, String)> = Vec::new();
     for (written, node) in node.members()? {
         let name = written.to_ascii_lowercase();
@@ -164,7 +149,7 @@ fn claim_headers(node: &Node) -> Result<Vec<(String, String)>> {
         if !is_token(&name) {
             return node.refuse("this is no header name");
         }
-        if RESERVED.contains(&name.as_str()) {
+        if is_hop_by_hop(&name) || ["authorization", "cookie", "host"].contains(&name.as_str()) {
             return node.refuse("this header is no place for a claim; take a name like x-jwt-sub");
         }
         if headers.iter().any(|(other, _)| *other == name) {

@@ -88,9 +88,7 @@ impl Node {
         Ok(self
             .object()?
             .iter()
-            .map(|(name, value)| {
-                (name.clone(), Self { path: join(&self.path, name), value: value.clone() })
-            })
+            .map(|(name, value)| (name.clone(), Self { path: join(&self.path, name), value: value.clone() }))
             .collect())
     }
 
@@ -159,12 +157,10 @@ impl Fields<'_> {
     /// The one field of several that is written.
     pub(super) fn only(&self, names: &[&str], node: &Node) -> Result<Node> {
         let mut written = names.iter().filter_map(|name| self.get(name));
-        match (written.next(), written.next()) {
-            (Some(one), None) => Ok(one),
-            _ => {
-                let list: Vec<_> = names.iter().map(|name| format!("`{name}`")).collect();
-                node.refuse(format!("write exactly one of {}", list.join(", ")))
-            }
+        if let (Some(one), None) = (written.next(), written.next()) {
+            return Ok(one);
         }
+        let list: Vec<_> = names.iter().map(|name| format!("`{name}`")).collect();
+        node.refuse(format!("write exactly one of {}", list.join(", ")))
     }
 }

@@ -146,7 +146,8 @@ fn cookie(node: &Node, profile: Profile, login_is_https: bool) -> Result<CookieT
         let message = "browsers drop such a cookie: a name with __Host- needs `path: /` and no `domain`";
         return fields.refuse(field, message);
     }
-    let max_age = fields.read("max_age", |node| node.word(ENDS_WITH_TOKEN))?.unwrap_or(profile == Profile::Strict);
+    let max_age =
+        fields.read("max_age", |node| node.word(ENDS_WITH_TOKEN))?.unwrap_or(profile == Profile::Strict);
     Ok(CookieTemplate { name, path, domain, same_site, secure, partitioned, max_age })
 }
 
@@ -197,6 +198,7 @@ fn login(node: &Node, params: Vec<(String, LoginParam)>) -> Result<Login> {
         all.entry(text(&name)).or_default().push(LoginParam::Fixed(text(&value)));
     }
     all.extend(params.into_iter().map(|(name, param)| (name, vec![param])));
-    let params = all.into_iter().flat_map(|(name, values)| values.into_iter().map(move |value| (name.clone(), value)));
+    let params =
+        all.into_iter().flat_map(|(name, values)| values.into_iter().map(move |value| (name.clone(), value)));
     Ok(Login { address: address.to_owned(), params: params.collect(), fragment })
 }

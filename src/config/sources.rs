@@ -1,8 +1,9 @@
 //! Where tokens are looked for, and what the upstream sees of them.
 
 use super::error::Result;
-use super::is_token;
 use super::reader::{Fields, Node};
+use super::{is_hop_by_hop, is_token};
+use crate::claim_headers::ClaimHeaders;
 use crate::extract::{Carrier, ForwardToken, TokenSource, TokenSources};
 use crate::policy::Profile;
 use crate::session::Session;
@@ -32,7 +33,9 @@ pub(super) fn token_sources(
         let has_cookie = sources.iter().any(|source| source.carrier() == Carrier::Cookie);
         if profile == Profile::Strict && !has_cookie {
             let name = &session.cookie.name;
-            let message = format!("the session's cookie is no source, so it would never be read; add {{cookie: {name}}}");
+            let message = format!(
+                "the session's cookie is no source, so it would never be read; add {{cookie: {name}}}"
+            );
             return fields.refuse("token_sources", message);
         }
         if sources.contains(&TokenSource::Query(session.return_param.clone())) {
@@ -47,10 +50,8 @@ fn check_cookie(node: &Node, name: &str, session: Option<&Session>, profile: Pro
         None if profile == Profile::Strict => {
             node.refuse("a cookie is only read with a `session`; write one, or leave out this source")
         }
-        Some(session) if name != session.cookie.name => node.refuse(format!(
-            "the session's cookie is named `{}`; write the same name",
-            session.cookie.name
-        )),
+        Some(session) if name != session.cookie.name => node
+            .refuse(format!("the session's cookie is named `{}`; write the same name", session.cookie.name)),
         Some(_) | None => Ok(()),
     }
 }
@@ -85,7 +86,9 @@ fn token_source(node: &Node) -> Result<TokenSource> {
 fn header_name(node: &Node) -> Result<String> {
     let name = node.text()?.to_ascii_lowercase();
     match name.as_str() {
-        "cookie" | "host" => node.refuse("this header is no place for a token; for cookies write {cookie: NAME}"),
+        "cookie" | "host" => {
+            node.refuse("this header is no place for a token; for cookies write {cookie: NAME}")
+        }
         text if is_token(text) => Ok(name),
         _ => node.refuse("this is no header name"),
     }
@@ -100,7 +103,11 @@ fn checked_scheme(node: &Node) -> Result<String> {
     }
 }
 
-pub(super) fn forward_token(fields: &Fields<'_>, profile: Profile) -> Result<ForwardToken> {
+pub(super) fn forward_token(
+    fields: &Fields<'_>,
+    claim_headers: &ClaimHeaders,
+    profile: Profile,
+) -> Result<ForwardToken> {
     let Some(node) = fields.get("forward_token") else {
         return Ok(match profile {
             Profile::JwtProxy => ForwardToken::Everything,
@@ -113,11 +120,14 @@ pub(super) fn forward_token(fields: &Fields<'_>, profile: Profile) -> Result<For
         (Some(false), _) => Ok(ForwardToken::No),
         (None, _) if node.value().is_object() => {
             let fields = node.fields(&["header", "scheme"])?;
-            let Some(header) = fields.get("header") else { return fields.refuse("header", "write a header name") };
-            Ok(ForwardToken::Header {
-                name: header_name(&header)?,
-                scheme: fields.read("scheme", checked_scheme)?,
-            })
+            let Some(header) = fields.get("header") else {
+                return fields.refuse("header", "write a header name");
+            };
+            let name = header_name(&header)?;
+            if is_hop_by_hop(&name) || claim_headers.has(&name) {
+                return header.refuse("this header has another use; take one like x-forwarded-access-token");
+            }
+            Ok(ForwardToken::Header { name, scheme: fields.read("scheme", checked_scheme)? })
         }
         (None, _) => node.refuse("write true, false or {header, scheme}"),
     }

@@ -51,7 +51,8 @@ impl RootContext for Root {
             warn!("jwtproxy: {warning}");
         }
         let signatures = HostOrCrate::choose();
-        let names: Vec<_> = policy.verifier().providers().iter().map(|provider| provider.name.as_str()).collect();
+        let names: Vec<_> =
+            policy.verifier().providers().iter().map(|provider| provider.name.as_str()).collect();
         info!("jwtproxy: loaded; providers: {}; signatures are verified by {signatures}", names.join(", "));
         let metrics = Metrics::new();
         metrics.set_gauge("jwtproxy_signatures_by_host", signatures.is_host());
@@ -78,15 +79,12 @@ impl Context for Stream {}
 
 impl HttpContext for Stream {
     fn on_http_request_headers(&mut self, _: usize, _: bool) -> Action {
-        let forwarded = self.filter.as_ref().and_then(|filter| filter.handle());
-        match forwarded {
-            Some(action) => action,
+        let action = self.filter.as_ref().and_then(|filter| filter.handle());
+        action.unwrap_or_else(|| {
             // No configuration, or a host that denies what it must grant: nothing passes.
-            None => {
-                let _ = hostcalls::send_http_response(500, Vec::new(), None);
-                Action::Pause
-            }
-        }
+            let _ = hostcalls::send_http_response(500, Vec::new(), None);
+            Action::Pause
+        })
     }
 }
 

@@ -45,8 +45,8 @@ impl fmt::Display for HostOrCrate {
 struct Host;
 
 impl Signatures for Host {
-    /// Calls with a `VerifySignatureArguments`: hash_function = 1, public_key = 2 (SubjectPublicKeyInfo), signature = 3,
-    /// text = 4. The answer is a `VerifySignatureResult`: result = 1, error = 2.
+    /// Calls with a `VerifySignatureArguments`: `hash_function = 1`, `public_key = 2` (SubjectPublicKeyInfo),
+    /// `signature = 3`, `text = 4`. The answer is a `VerifySignatureResult`: `result = 1`, `error = 2`.
     fn verify(&self, key: &RsaKey, algorithm: Algorithm, message: &[u8], signature: &[u8]) -> bool {
         /// `result: true` and nothing else.
         const VERIFIED: &[u8] = &[0x08, 0x01];

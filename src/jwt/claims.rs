@@ -9,9 +9,6 @@ use serde_json::{Map, Value};
 pub struct NumericDate(f64);
 
 impl NumericDate {
-    /// Beyond 2^53 a double no longer holds whole seconds.
-    const BOUND: f64 = 9_007_199_254_740_992.0;
-
     /// A date from seconds since the epoch.
     #[must_use]
     pub const fn from_seconds(seconds: f64) -> Self {
@@ -45,7 +42,7 @@ impl fmt::Display for NumericDate {
 pub enum Claim<T> {
     /// The payload has no such member.
     Absent,
-    /// The member is of another type, or out of range.
+    /// The member is of another type.
     Invalid,
     /// What it holds.
     Present(T),
@@ -80,10 +77,9 @@ impl Claims {
     pub fn date(&self, name: &str) -> Claim<NumericDate> {
         match self.value(name) {
             None => Claim::Absent,
-            Some(value) => match value.as_f64() {
-                Some(seconds) if seconds.abs() <= NumericDate::BOUND => Claim::Present(NumericDate(seconds)),
-                _ => Claim::Invalid,
-            },
+            Some(value) => {
+                value.as_f64().map_or(Claim::Invalid, |seconds| Claim::Present(NumericDate(seconds)))
+            }
         }
     }
 

@@ -42,7 +42,8 @@ pub fn jwk(members: &Map<String, Value>) -> Result<(RsaKey, KeyUse), JwkFault> {
         None => None,
     };
     let kid = text(members, "kid")?.map(str::to_owned);
-    let key = RsaKey::from_components(&number(members, "n")?, &number(members, "e")?).map_err(JwkFault::Key)?;
+    let key =
+        RsaKey::from_components(&number(members, "n")?, &number(members, "e")?).map_err(JwkFault::Key)?;
     Ok((key, KeyUse { kid, algorithm }))
 }
 
@@ -83,7 +84,9 @@ impl fmt::Display for JwkFault {
             Self::Algorithm => f.write_str("the key's alg is none of RS256, RS384 and RS512"),
             Self::Key(fault) => fault.fmt(f),
             Self::Member(name) => write!(f, "the key's {name} is missing or malformed"),
-            Self::NotForSignatures(member) => write!(f, "the key's {member} says that it does not verify signatures"),
+            Self::NotForSignatures(member) => {
+                write!(f, "the key's {member} says that it does not verify signatures")
+            }
         }
     }
 }

@@ -6,7 +6,7 @@ use jwt_compact::{ParseError, UntrustedToken};
 use serde_json::{Map, Value};
 
 use super::claims::Claim;
-use super::{Algorithm, Claims, Object, Signatures, VerifyingKey};
+use super::{Algorithm, Claims, Dialect, Object, Signatures, VerifyingKey};
 
 /// A well-formed token that nobody has vouched for.
 ///
@@ -21,13 +21,15 @@ pub struct Jws<'t> {
 
 impl<'t> Jws<'t> {
     /// Parses `header.payload.signature`. Base64url is taken without padding and in its canonical form only, member
-    /// names are unique, the payload is an object (with `null` for an empty one if `null_payload`).
+    /// names are unique, the payload is an object. JwtProxy takes `null` for an empty one, and for no `kid`.
     ///
     /// # Errors
     /// Which part is malformed, or a critical header parameter: none is understood (RFC 7515 section 4.1.11).
-    pub fn parse(compact: &'t str, null_payload: bool) -> Result<Self, JwsFault> {
+    pub fn parse(compact: &'t str, dialect: Dialect) -> Result<Self, JwsFault> {
         let mut parts = compact.split('.');
-        let (Some(_), Some(payload), Some(_), None) = (parts.next(), parts.next(), parts.next(), parts.next()) else {
+        let (Some(header), Some(payload), Some(_), None) =
+            (parts.next(), parts.next(), parts.next(), parts.next())
+        else {
             return Err(JwsFault::Form);
         };
         let token = UntrustedToken::<Object>::try_from(compact).map_err(|fault| match fault {
@@ -38,10 +40,18 @@ impl<'t> Jws<'t> {
         if token.header().other_fields.0.contains_key("crit") {
             return Err(JwsFault::Critical);
         }
+        // To jwt-compact `"kid": null` is no kid; a stricter reader might take it for one.
+        if token.header().key_id.is_none() && dialect == Dialect::Strict {
+            let header = URL_SAFE_NO_PAD.decode(header).map_err(|_| JwsFault::Base64)?;
+            match serde_json::from_slice::<Object>(&header) {
+                Ok(Object(members)) if !members.contains_key("kid") => {}
+                Ok(_) | Err(_) => return Err(JwsFault::Header),
+            }
+        }
         let payload = URL_SAFE_NO_PAD.decode(payload).map_err(|_| JwsFault::Base64)?;
         let unverified = match serde_json::from_slice::<Option<Object>>(&payload) {
             Ok(Some(Object(members))) => Claims::new(members),
-            Ok(None) if null_payload => Claims::new(Map::new()),
+            Ok(None) if dialect == Dialect::JwtProxy => Claims::new(Map::new()),
             Ok(None) | Err(_) => return Err(JwsFault::Payload),
         };
         let signing_input = compact.rsplit_once('.').map_or("", |(input, _)| input);

@@ -95,7 +95,8 @@ impl RsaKey {
             return Err(KeyFault::NoKey);
         }
         // The crate also bounds the exponent from above (2^33 - 1, as BoringSSL does).
-        let rsa = RsaPublicKey::new_with_max_size(modulus, exponent, MAX_BITS).map_err(|_| KeyFault::Exponent)?;
+        let rsa =
+            RsaPublicKey::new_with_max_size(modulus, exponent, MAX_BITS).map_err(|_| KeyFault::Exponent)?;
         let spki = rsa.to_public_key_der().map_err(|_| KeyFault::NoKey)?.into_vec();
         Ok(Self { rsa, spki })
     }
@@ -206,12 +207,16 @@ impl fmt::Display for KeyFault {
         match self {
             Self::Exponent => f.write_str("the RSA exponent must be odd, at least 65537 and below 2^33"),
             Self::NoKey => f.write_str("this is no RSA public key; write SPKI, PKCS#1 or a certificate"),
-            Self::NotRsa => f.write_str("this key is not of type RSA, which the algorithms RS256, RS384 and RS512 need"),
+            Self::NotRsa => {
+                f.write_str("this key is not of type RSA, which the algorithms RS256, RS384 and RS512 need")
+            }
             Self::Private => {
                 f.write_str("this is a private key; write the public one (openssl pkey -in key.pem -pubout)")
             }
             Self::TooLong { bits } => write!(f, "an RSA key of {bits} bits is too long; at most {MAX_BITS}"),
-            Self::TooShort { bits } => write!(f, "an RSA key of {bits} bits is too short; at least {MIN_BITS}"),
+            Self::TooShort { bits } => {
+                write!(f, "an RSA key of {bits} bits is too short; at least {MIN_BITS}")
+            }
         }
     }
 }

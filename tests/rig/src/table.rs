@@ -94,7 +94,8 @@ pub fn load() -> Table {
     let mut table = Table::default();
     for path in files {
         let text = fs::read_to_string(&path).expect("a file of cases");
-        let file: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let file: Value =
+            serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         let stem = path.file_stem().expect("a name").to_string_lossy().replace("cases_", "");
         add(&mut table, &stem, &file);
     }
@@ -111,12 +112,13 @@ fn add(table: &mut Table, stem: &str, file: &Value) {
     }
     for case in file["cases"].as_array().expect("a list of cases") {
         let name = format!("{stem}: {}", case["name"].as_str().expect("a name"));
-        let config = format!("{stem}/{}", case["config"].as_str().unwrap_or_else(|| panic!("{name}: config")));
+        let config =
+            format!("{stem}/{}", case["config"].as_str().unwrap_or_else(|| panic!("{name}: config")));
         assert!(table.configs.contains_key(&config), "{name}: no configuration {config}");
-        let request = substituted(&case["request"], &tokens, &name);
+        let request = substituted(&case["request"], &tokens);
         table.cases.push(Case {
             fields: fields(&request),
-            expect: substituted(&case["expect"], &tokens, &name),
+            expect: substituted(&case["expect"], &tokens),
             now: case["now"].as_f64(),
             native_only: case["native_only"].as_str().map(str::to_owned),
             name,
@@ -142,7 +144,9 @@ pub fn filled(value: &Value, now: u64) -> Value {
         Value::Array(items) => items.iter().map(|item| filled(item, now)).collect(),
         Value::String(text) => match text.strip_prefix("now") {
             Some("") => json!(now),
-            Some(offset) => offset.parse::<i64>().map_or_else(|_| json!(text), |offset| json!(now.saturating_add_signed(offset))),
+            Some(offset) => offset
+                .parse::<i64>()
+                .map_or_else(|_| json!(text), |offset| json!(now.saturating_add_signed(offset))),
             None => json!(text),
         },
         other => other.clone(),
@@ -201,15 +205,17 @@ fn token(recipe: &Value, all: &Value, now: u64) -> String {
         let length = usize::try_from(raw).expect("a length");
         return "x".repeat(length);
     }
-    let like = recipe["like"].as_str().map(|name| &all[name]).unwrap_or(&Value::Null);
-    let pick = |member: &str| if recipe[member].is_null() { like[member].clone() } else { recipe[member].clone() };
+    let like = recipe["like"].as_str().map_or(&Value::Null, |name| &all[name]);
+    let pick =
+        |member: &str| if recipe[member].is_null() { like[member].clone() } else { recipe[member].clone() };
     let part = |member: &str, raw: &str| {
         if let Some(text) = recipe[raw].as_str() {
             let depth = usize::try_from(recipe["depth"].as_u64().unwrap_or_default()).expect("a depth");
             let nested = "[".repeat(depth) + &"]".repeat(depth);
             return text.replace("$nested", &nested).into_bytes();
         }
-        let mut merged: Map<String, Value> = members(&like[member]).map(|(n, v)| (n.clone(), v.clone())).collect();
+        let mut merged: Map<String, Value> =
+            members(&like[member]).map(|(n, v)| (n.clone(), v.clone())).collect();
         if member == "header" {
             merged.insert("alg".into(), pick("sign").as_str().unwrap_or("RS256").into());
         }
@@ -289,7 +295,7 @@ fn spare_bits(part: &str) -> String {
 }
 
 /// Replaces `{name}` by that token, wherever a string holds it.
-fn substituted(value: &Value, tokens: &BTreeMap<&str, String>, case: &str) -> Value {
+fn substituted(value: &Value, tokens: &BTreeMap<&str, String>) -> Value {
     match value {
         Value::String(text) => {
             let mut text = text.clone();
@@ -298,9 +304,9 @@ fn substituted(value: &Value, tokens: &BTreeMap<&str, String>, case: &str) -> Va
             }
             json!(text)
         }
-        Value::Array(items) => items.iter().map(|item| substituted(item, tokens, case)).collect(),
+        Value::Array(items) => items.iter().map(|item| substituted(item, tokens)).collect(),
         Value::Object(object) => Value::Object(
-            object.iter().map(|(name, value)| (name.clone(), substituted(value, tokens, case))).collect(),
+            object.iter().map(|(name, value)| (name.clone(), substituted(value, tokens))).collect(),
         ),
         other => other.clone(),
     }
@@ -363,7 +369,9 @@ fn matches(wanted: &str, found: &str) -> bool {
     let Some(pattern) = wanted.strip_prefix('~') else { return wanted == found };
     let mut parts = pattern.split('*');
     let Some(mut rest) = parts.next().and_then(|first| found.strip_prefix(first)) else { return false };
-    let Some(last) = pattern.rsplit('*').next().filter(|_| pattern.contains('*')) else { return rest.is_empty() };
+    let Some(last) = pattern.rsplit('*').next().filter(|_| pattern.contains('*')) else {
+        return rest.is_empty();
+    };
     for part in parts {
         let Some(at) = rest.find(part) else { return false };
         rest = &rest[at + part.len()..];
@@ -374,14 +382,17 @@ fn matches(wanted: &str, found: &str) -> bool {
 /// A string is the one line of that name, a list are its lines in order, null is none.
 fn check_headers(wanted: &Value, found: &[(String, String)]) -> Result<(), String> {
     for (name, wanted) in members(wanted) {
-        let lines: Vec<&str> = found.iter().filter(|(own, _)| own == name).map(|(_, value)| value.as_str()).collect();
+        let lines: Vec<&str> =
+            found.iter().filter(|(own, _)| own == name).map(|(_, value)| value.as_str()).collect();
         let wanted: Vec<&str> = match wanted {
             Value::Null => Vec::new(),
             Value::String(line) => vec![line],
             Value::Array(many) => many.iter().map(|line| line.as_str().expect("a line")).collect(),
             other => panic!("no header line: {other}"),
         };
-        if wanted.len() != lines.len() || !wanted.iter().zip(&lines).all(|(wanted, line)| matches(wanted, line)) {
+        if wanted.len() != lines.len()
+            || !wanted.iter().zip(&lines).all(|(wanted, line)| matches(wanted, line))
+        {
             return Err(format!("{name}: wanted {wanted:?}, found {lines:?}"));
         }
     }
@@ -391,7 +402,8 @@ fn check_headers(wanted: &Value, found: &[(String, String)]) -> Result<(), Strin
 /// `body` is the whole text (or a pattern), an object some members of a JSON document; `reason` is that of a problem
 /// document, where the answer is one.
 fn check_body(expect: &Value, headers: &[(String, String)], body: &str) -> Result<(), String> {
-    let is_problem = headers.iter().any(|(name, value)| name == "content-type" && value == "application/problem+json");
+    let is_problem =
+        headers.iter().any(|(name, value)| name == "content-type" && value == "application/problem+json");
     if let (Some(reason), true) = (expect["reason"].as_str(), is_problem) {
         let problem: Value = serde_json::from_str(body).map_err(|error| format!("body: {error}"))?;
         same("reason", reason, problem["reason"].as_str().unwrap_or_default())?;
