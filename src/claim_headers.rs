@@ -49,7 +49,7 @@ impl ClaimHeaders {
                 None => {}
             }
             // CGI and its heirs read `x_jwt_uid` as `x-jwt-uid`.
-            let twins = head.names().filter(|found| *found != name && is_twin(found, name));
+            let twins = head.names().filter(|found| !self.has(found) && is_twin(found, name));
             edits.extend(twins.map(|twin| HeadEdit::Remove(twin.to_owned())));
         }
         edits

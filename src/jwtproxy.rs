@@ -166,7 +166,11 @@ fn message(rejection: &Rejection) -> String {
             VerifyError::LifetimeTooLong { .. } => "Invalid 'exp' claim (too long)",
             VerifyError::Malformed(JwsFault::Payload) => "Could not parse JWT claims",
             VerifyError::Malformed(
-                JwsFault::Base64 | JwsFault::Critical | JwsFault::Form | JwsFault::Header,
+                JwsFault::Base64
+                | JwsFault::Critical
+                | JwsFault::Duplicate
+                | JwsFault::Form
+                | JwsFault::Header,
             ) => "Could not parse JWT",
             VerifyError::MissingKid => "Missing 'kid' claim",
             VerifyError::NotYetValid { .. } => "Missing or invalid 'nbf' claim",

@@ -11,11 +11,11 @@ pub struct PlainPath(String);
 
 impl PlainPath {
     /// Normalises the path of a request. `None` where what the upstream makes of it cannot be known: an encoded
-    /// slash or backslash or NUL, a backslash, a dot segment with parameters, an escape left after decoding, bytes
+    /// slash or backslash or NUL, a backslash, a fragment, a dot segment with parameters, an escape left after decoding, bytes
     /// that are no UTF-8, or no leading slash (CONNECT, `OPTIONS *`).
     #[must_use]
     pub fn new(path: &[u8]) -> Option<Self> {
-        if !path.starts_with(b"/") || contains_escaped(path, b"/\\") {
+        if !path.starts_with(b"/") || path.contains(&b'#') || contains_escaped(path, b"/\\") {
             return None;
         }
         let decoded: Vec<u8> = percent_decode(path).collect();
@@ -167,7 +167,7 @@ mod tests {
         }
         for path in [
             "", "*", "a", "/a%2Fb", "/a%2fb", "/a%5Cb", "/a%00", "/a\\b", "/..;/b", "/.;x", "/a%252F",
-            "/%zz", "/%ff",
+            "/a#/../b", "/%zz", "/%ff",
         ] {
             assert_eq!(plain(path), None, "{path}");
         }

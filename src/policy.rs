@@ -155,9 +155,7 @@ impl Policy {
         let mut judge = Judge { policy: self, now, signatures, budget: Budget::default() };
         let judged = judge.judge(&candidates, |candidate| {
             // 5. A cookie must not speak for another site.
-            at_auth_path
-                || candidate.carrier != Carrier::Cookie
-                || session.is_none_or(|session| session.lets_cookie(head))
+            candidate.carrier != Carrier::Cookie || session.is_none_or(|session| session.lets_cookie(head))
         });
         let (candidate, jwt) = match judged.verdict {
             Ok(winner) => winner,

@@ -1,14 +1,14 @@
 //! Counters and gauges, which Envoy shows as `wasmcustom.jwtproxy_…`.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
 
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::MetricType;
 
 /// The counters of one configuration; workers with equal names share a value.
 pub(super) struct Metrics {
-    counters: RefCell<HashMap<&'static str, u32>>,
+    /// A dozen at the most: looking through them is as quick as hashing.
+    counters: RefCell<Vec<(&'static str, u32)>>,
 }
 
 impl Metrics {
@@ -38,7 +38,7 @@ impl Metrics {
     }
 
     fn increment(&self, key: &'static str, name: impl Fn() -> String) {
-        let known = self.counters.borrow().get(key).copied();
+        let known = self.counters.borrow().iter().find(|(own, _)| *own == key).map(|(_, counter)| *counter);
         if let Some(counter) = known.or_else(|| self.counter(key, &name())) {
             let _ = hostcalls::increment_metric(counter, 1);
         }
@@ -46,7 +46,7 @@ impl Metrics {
 
     fn counter(&self, key: &'static str, name: &str) -> Option<u32> {
         let counter = hostcalls::define_metric(MetricType::Counter, name).ok()?;
-        self.counters.borrow_mut().insert(key, counter);
+        self.counters.borrow_mut().push((key, counter));
         Some(counter)
     }
 }

@@ -9,6 +9,9 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
+/// How the error begins.
+pub(super) const DUPLICATE_MEMBER: &str = "duplicate member";
+
 /// Any JSON value without duplicate member names.
 #[derive(Clone, Debug)]
 pub struct Json(pub Value);
@@ -119,7 +122,7 @@ impl<'de> Visitor<'de> for ObjectVisitor {
         let mut object = Map::new();
         while let Some((name, Json(value))) = members.next_entry::<String, Json>()? {
             if object.insert(name, value).is_some() {
-                return Err(A::Error::custom("duplicate member"));
+                return Err(A::Error::custom(DUPLICATE_MEMBER));
             }
         }
         Ok(object)

@@ -6,6 +6,7 @@ use jwt_compact::{ParseError, UntrustedToken};
 use serde_json::{Map, Value};
 
 use super::claims::Claim;
+use super::json::DUPLICATE_MEMBER;
 use super::{Algorithm, Claims, Dialect, Object, Signatures, VerifyingKey};
 
 /// A well-formed token that nobody has vouched for.
@@ -52,6 +53,7 @@ impl<'t> Jws<'t> {
         let unverified = match serde_json::from_slice::<Option<Object>>(&payload) {
             Ok(Some(Object(members))) => Claims::new(members),
             Ok(None) if dialect == Dialect::JwtProxy => Claims::new(Map::new()),
+            Err(fault) if fault.to_string().starts_with(DUPLICATE_MEMBER) => return Err(JwsFault::Duplicate),
             Ok(None) | Err(_) => return Err(JwsFault::Payload),
         };
         let signing_input = compact.rsplit_once('.').map_or("", |(input, _)| input);
@@ -125,10 +127,12 @@ pub enum JwsFault {
     Base64,
     /// The header has `crit`.
     Critical,
+    /// The payload has a member twice.
+    Duplicate,
     /// There are not three parts.
     Form,
     /// The header is not a JSON object with an `alg`, or has a member twice, or a `kid` that is no string.
     Header,
-    /// The payload is not a JSON object, or has a member twice.
+    /// The payload is not a JSON object.
     Payload,
 }

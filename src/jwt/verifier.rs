@@ -276,9 +276,13 @@ impl VerifyError {
             Self::IssuedInFuture { .. } => "token_issued_in_future",
             Self::LifetimeTooLong { .. } => "token_lifetime_too_long",
             Self::Malformed(JwsFault::Critical) => "critical_header",
-            Self::Malformed(JwsFault::Base64 | JwsFault::Form | JwsFault::Header | JwsFault::Payload) => {
-                "malformed_token"
-            }
+            Self::Malformed(
+                JwsFault::Base64
+                | JwsFault::Duplicate
+                | JwsFault::Form
+                | JwsFault::Header
+                | JwsFault::Payload,
+            ) => "malformed_token",
             Self::MissingClaim { .. } => "missing_claim",
             Self::MissingKid => "missing_kid",
             Self::NotYetValid { .. } => "token_not_yet_valid",
@@ -318,13 +322,12 @@ impl fmt::Display for VerifyError {
                 f.write_str("a part of the token is not canonical base64url")
             }
             Self::Malformed(JwsFault::Critical) => f.write_str("the header has critical parameters"),
+            Self::Malformed(JwsFault::Duplicate) => f.write_str("the payload has a member twice"),
             Self::Malformed(JwsFault::Form) => f.write_str("the token has not three parts"),
             Self::Malformed(JwsFault::Header) => {
                 f.write_str("the header is no JSON object of the right kind")
             }
-            Self::Malformed(JwsFault::Payload) => {
-                f.write_str("the payload is no JSON object with unique members")
-            }
+            Self::Malformed(JwsFault::Payload) => f.write_str("the payload is no JSON object"),
             Self::MissingClaim { name } => write!(f, "the claim {name} is absent"),
             Self::MissingKid => f.write_str("the header has no kid"),
             Self::NotYetValid { nbf, now } => write!(f, "the token is valid from {nbf}, it is {now}"),
