@@ -24,11 +24,22 @@ impl Origin {
     /// The origin of a scheme and an authority (RFC 3986 section 3.2), which must have no userinfo.
     #[must_use]
     pub fn new(https: bool, authority: &[u8]) -> Option<Self> {
-        let fits = |byte: &u8| byte.is_ascii_alphanumeric() || b".-_:[]".contains(byte);
-        if authority.is_empty() || !authority.iter().all(fits) {
+        let authority = std::str::from_utf8(authority).ok()?.to_ascii_lowercase();
+        let (host, port) = match authority.rsplit_once(':') {
+            Some((host, port)) if !port.contains(']') => (host, Some(port)),
+            _ => (authority.as_str(), None),
+        };
+        let is_address = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+        let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+        let is_host = match is_address {
+            Some(address) => address.bytes().all(|byte| byte.is_ascii_hexdigit() || b":.".contains(&byte)),
+            None => host.bytes().all(fits),
+        };
+        let is_port =
+            |port: &str| (1..=5).contains(&port.len()) && port.bytes().all(|byte| byte.is_ascii_digit());
+        if host.is_empty() || !is_host || !port.is_none_or(is_port) {
             return None;
         }
-        let authority = std::str::from_utf8(authority).ok()?.to_ascii_lowercase();
         let default_port = if https { ":443" } else { ":80" };
         let authority = authority.strip_suffix(default_port).map(str::to_owned).unwrap_or(authority);
         Some(Self { https, authority })
@@ -158,9 +169,21 @@ mod tests {
         same("https://Che.Example.com", "HTTPS://che.example.com:443");
         same("http://localhost:80", "http://localhost");
         assert_ne!(Origin::parse("http://a:443"), Origin::parse("https://a"));
-        for text in
-            ["", "null", "*", "a.example", "ftp://a", "https://", "https://a/", "https://u@a", "https://a b"]
-        {
+        for text in [
+            "",
+            "null",
+            "*",
+            "a.example",
+            "ftp://a",
+            "https://a:",
+            "https://a:x",
+            "https://a:1:2",
+            "https://[::1",
+            "https://",
+            "https://a/",
+            "https://u@a",
+            "https://a b",
+        ] {
             assert_eq!(Origin::parse(text), None, "{text}");
         }
     }

@@ -94,7 +94,7 @@ pub struct Response {
     /// Header lines, `Set-Cookie` perhaps more than once.
     pub headers: Vec<(&'static str, String)>,
     /// The body; empty for none.
-    pub body: String,
+    pub body: Vec<u8>,
     /// The gRPC status, where gRPC asked; `body` is then its message and `status` what it would be otherwise.
     pub grpc: Option<GrpcStatus>,
 }
@@ -103,7 +103,7 @@ impl Response {
     /// An answer that no cache keeps.
     #[must_use]
     pub fn new(status: u16) -> Self {
-        Self { status, headers: vec![("cache-control", "no-store".into())], body: String::new(), grpc: None }
+        Self { status, headers: vec![("cache-control", "no-store".into())], body: Vec::new(), grpc: None }
     }
 
     /// Adds a header line.
@@ -115,7 +115,7 @@ impl Response {
 
     /// Sets the body and its media type.
     #[must_use]
-    pub fn with_body(mut self, media_type: &'static str, body: impl Into<String>) -> Self {
+    pub fn with_body(mut self, media_type: &'static str, body: impl Into<Vec<u8>>) -> Self {
         self.body = body.into();
         self.with("content-type", media_type)
     }

@@ -140,7 +140,7 @@ fn failure(rejection: &Rejection) -> Response {
     plain(403, format!("jwtproxy: unable to verify request: {}", message(rejection)))
 }
 
-fn plain(status: u16, text: impl Into<String>) -> Response {
+fn plain(status: u16, text: impl Into<Vec<u8>>) -> Response {
     Response::new(status).with_body("text/plain", text)
 }
 

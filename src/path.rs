@@ -76,7 +76,9 @@ pub enum PathPattern {
     Exact(String),
     /// So, and whatever follows at the end of a segment.
     Prefix(String),
-    /// The expression is found in it.
+    /// The expression is found at its start.
+    AnchoredRegex(Regex),
+    /// The expression is found anywhere in it (profile jwtproxy).
     Regex(Regex),
 }
 
@@ -90,6 +92,8 @@ impl PathPattern {
             Self::Prefix(prefix) => path
                 .strip_prefix(prefix.as_str())
                 .is_some_and(|rest| prefix.ends_with('/') || rest.is_empty() || rest.starts_with('/')),
+            // Of `^/a|/b` only the first branch is anchored by its author; the leftmost match tells.
+            Self::AnchoredRegex(regex) => regex.find(path).is_some_and(|found| found.start() == 0),
             Self::Regex(regex) => regex.is_match(path),
         }
     }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 
 use crate::access::Asking;
@@ -138,17 +140,7 @@ impl Rejection {
             Asking::Grpc => {
                 Response { body: self.sentence().into(), grpc: Some(self.grpc_status()), ..response }
             }
-            Asking::GrpcWeb => {
-                let text = head
-                    .value("content-type")
-                    .is_some_and(|kind| kind.starts_with(b"application/grpc-web-text"));
-                let media_type =
-                    if text { "application/grpc-web-text+proto" } else { "application/grpc-web+proto" };
-                Response { status: 200, ..response }
-                    .with("content-type", media_type)
-                    .with("grpc-status", self.grpc_status().code().to_string())
-                    .with("grpc-message", self.sentence())
-            }
+            Asking::GrpcWeb => self.grpc_web(Response { status: 200, ..response }, head),
             Asking::Navigation => self.page(response, way_out),
             Asking::Script => {
                 let mut problem = json!({
@@ -164,6 +156,24 @@ impl Rejection {
                 response.with_body("application/problem+json", problem.to_string())
             }
         }
+    }
+
+    /// The status stands in the headers, as in a response of trailers only, and in a frame of trailers, without which
+    /// Envoy would leave out the media type.
+    fn grpc_web(&self, response: Response, head: &RequestHead<'_>) -> Response {
+        const TRAILERS: u8 = 0x80;
+        let code = self.grpc_status().code().to_string();
+        let trailers = format!("grpc-status:{code}\r\ngrpc-message:{}\r\n", self.sentence());
+        let length = u32::try_from(trailers.len()).unwrap_or_default().to_be_bytes();
+        let frame = [&[TRAILERS], length.as_slice(), trailers.as_bytes()].concat();
+        let is_text =
+            head.value("content-type").is_some_and(|kind| kind.starts_with(b"application/grpc-web-text"));
+        let response = if is_text {
+            response.with_body("application/grpc-web-text+proto", STANDARD.encode(frame))
+        } else {
+            response.with_body("application/grpc-web+proto", frame)
+        };
+        response.with("grpc-status", code).with("grpc-message", self.sentence())
     }
 
     fn page(&self, response: Response, way_out: Option<&str>) -> Response {

@@ -46,7 +46,7 @@ fn pinned_algorithms(alg: &Node, algorithms: &[Algorithm], reading: &Reading<'_>
             None => return alg.refuse("write a string or {env: NAME}"),
         },
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
-            alg.text()?.to_owned()
+            alg.text().map_err(|_| alg.fault("write a string or {env: NAME}"))?.to_owned()
         }
     };
     if name == "RSA" {

@@ -100,8 +100,10 @@ fn parse(text: &[u8]) -> Result<Node> {
         ));
     }
     let Json(value) = serde_json::from_slice(text).map_err(|fault| {
-        // The first byte of a protobuf Struct is the tag 0x0a, which in JSON is a mere line break.
-        let message = if text.starts_with(b"\n") && !text.trim_ascii().starts_with(b"{") {
+        // A Struct starts with the tag of its first field, the length of that field and the tag of its name: 0x0a
+        // twice, which in JSON are mere line breaks.
+        let is_struct = |at: usize| text.starts_with(b"\n") && text.get(at) == Some(&b'\n');
+        let message = if is_struct(2) || is_struct(3) {
             "this is not JSON; a google.protobuf.Struct reaches a plugin as protobuf bytes: write the configuration \
              as JSON in a google.protobuf.StringValue instead"
                 .to_owned()

@@ -34,7 +34,7 @@ fn public_path(node: &Node, profile: Profile) -> Result<PublicPath> {
     let pattern = match written.path().rsplit('.').next() {
         Some("exact") => PathPattern::Exact(plain(&written)?),
         Some("prefix") => PathPattern::Prefix(plain(&written)?),
-        _ => PathPattern::Regex(expression(&written, profile)?),
+        _ => expression(&written, profile)?,
     };
     Ok(PublicPath { pattern, methods: fields.read("methods", methods)? })
 }
@@ -61,7 +61,7 @@ fn plain(node: &Node) -> Result<String> {
     }
 }
 
-fn expression(node: &Node, profile: Profile) -> Result<Regex> {
+fn expression(node: &Node, profile: Profile) -> Result<PathPattern> {
     let text = node.text()?;
     if text.is_empty() {
         return node.refuse("an empty expression matches every path; leave it out");
@@ -72,5 +72,10 @@ fn expression(node: &Node, profile: Profile) -> Result<Regex> {
             "the expression is searched in the whole path; begin it with ^, as in ^/{anchored}"
         ));
     }
-    Regex::new(text).map_err(|fault| node.fault(format!("this is no regular expression: {fault}")))
+    let regex =
+        Regex::new(text).map_err(|fault| node.fault(format!("this is no regular expression: {fault}")))?;
+    Ok(match profile {
+        Profile::JwtProxy => PathPattern::Regex(regex),
+        Profile::Strict => PathPattern::AnchoredRegex(regex),
+    })
 }

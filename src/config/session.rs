@@ -75,7 +75,9 @@ fn origin(node: &Node) -> Result<Origin> {
 fn endpoint(node: &Node) -> Result<String> {
     let text = node.text()?;
     match PlainPath::new(text.as_bytes()) {
-        Some(plain) if plain.as_str() == text && !text.ends_with('/') => Ok(text.to_owned()),
+        Some(plain) if plain.as_str() == text && !text.ends_with('/') && !text.contains('?') => {
+            Ok(text.to_owned())
+        }
         _ => node.refuse("write a path like /jwt/auth, without a slash at its end"),
     }
 }

@@ -89,6 +89,7 @@ fn header_name(node: &Node) -> Result<String> {
         "cookie" | "host" => {
             node.refuse("this header is no place for a token; for cookies write {cookie: NAME}")
         }
+        text if is_hop_by_hop(text) => node.refuse("this header ends at the proxy; take another"),
         text if is_token(text) => Ok(name),
         _ => node.refuse("this is no header name"),
     }
@@ -124,8 +125,8 @@ pub(super) fn forward_token(
                 return fields.refuse("header", "write a header name");
             };
             let name = header_name(&header)?;
-            if is_hop_by_hop(&name) || claim_headers.has(&name) {
-                return header.refuse("this header has another use; take one like x-forwarded-access-token");
+            if claim_headers.has(&name) {
+                return header.refuse("a claim is written into this header; take another");
             }
             Ok(ForwardToken::Header { name, scheme: fields.read("scheme", checked_scheme)? })
         }

@@ -143,9 +143,9 @@ fn send(response: &Response) -> Option<()> {
             GrpcStatus::Unauthenticated => GrpcStatusCode::Unauthenticated,
         };
         let headers = response.headers.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
-        return hostcalls::send_grpc_response(status, Some(&response.body), headers).ok();
+        return hostcalls::send_grpc_response(status, str::from_utf8(&response.body).ok(), headers).ok();
     }
     let headers = response.headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
-    let body = Some(response.body.as_bytes()).filter(|body| !body.is_empty());
+    let body = Some(response.body.as_slice()).filter(|body| !body.is_empty());
     hostcalls::send_http_response(response.status.into(), headers, body).ok()
 }
