@@ -69,11 +69,12 @@ fn apply(fields: &mut Vec<(String, Vec<u8>)>, edit: &HeadEdit) {
 fn answered(response: Response) -> Outcome {
     let mut headers: Vec<_> =
         response.headers.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    let body: String = response.body.iter().map(|byte| char::from(*byte)).collect();
     match response.grpc {
-        None => Outcome::Answered { status: response.status, headers, body: response.body },
+        None => Outcome::Answered { status: response.status, headers, body },
         Some(status) => {
             headers.push(("grpc-status".into(), status.code().to_string()));
-            headers.push(("grpc-message".into(), response.body));
+            headers.push(("grpc-message".into(), body));
             Outcome::Answered { status: 200, headers, body: String::new() }
         }
     }

@@ -196,10 +196,12 @@ fn key_in_form(form: &str, key: &Value) -> Value {
 /// Mints a token: `header` and `claims` (or `raw_header` and `raw_claims` as text), signed with `key` by `sign`. `like`
 /// names another recipe whose members hold where these are silent; a member that is `"$none"` is left out. The header's
 /// `alg` is `sign` if it says nothing else. `filler` adds a claim of that many characters; `$nested` in a raw part stands
-/// for `depth` lists in each other.
+/// for `depth` lists in each other; `encode_dots` writes them as in a query. `text` is that text,
+/// `times` over, and no token.
 fn token(recipe: &Value, all: &Value, now: u64) -> String {
     if let Some(text) = recipe["text"].as_str() {
-        return text.to_owned();
+        let times = usize::try_from(recipe["times"].as_u64().unwrap_or(1)).expect("a number");
+        return text.repeat(times);
     }
     if let Some(raw) = recipe["random_bytes"].as_u64() {
         let length = usize::try_from(raw).expect("a length");
@@ -228,7 +230,8 @@ fn token(recipe: &Value, all: &Value, now: u64) -> String {
     let key = Key::fixed(pick("key").as_str().unwrap_or("a"));
     let sign = pick("sign").as_str().unwrap_or("RS256").to_owned();
     let token = mint_raw(&key, &sign, &part("header", "raw_header"), &part("claims", "raw_claims"));
-    mangled(token, recipe["mangle"].as_str())
+    let token = mangled(token, recipe["mangle"].as_str());
+    if recipe["encode_dots"] == true { token.replace('.', "%2E") } else { token }
 }
 
 /// Sets members, or leaves them out where they are `"$none"`.
@@ -365,7 +368,7 @@ fn same(what: &str, wanted: &str, found: &str) -> Result<(), String> {
 }
 
 /// `*` stands for anything where the expected text begins with `~`.
-fn matches(wanted: &str, found: &str) -> bool {
+pub fn matches(wanted: &str, found: &str) -> bool {
     let Some(pattern) = wanted.strip_prefix('~') else { return wanted == found };
     let mut parts = pattern.split('*');
     let Some(mut rest) = parts.next().and_then(|first| found.strip_prefix(first)) else { return false };
