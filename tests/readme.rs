@@ -1,0 +1,79 @@
+//! Does the README tell the truth?
+
+use std::fs;
+
+use jwtproxy_wasm::Policy;
+use rig::jwt::Key;
+use rig::repository;
+
+#[test]
+fn every_configuration_in_it_loads() {
+    let env = |name: &str| (name == "JWT_PUBLIC_KEY").then(|| Key::fixed("a").public_pem());
+    let readme = read("README.md");
+    let configurations: Vec<&str> =
+        readme.split("```json\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert_eq!(configurations.len(), 2);
+    for text in configurations {
+        assert!(Policy::from_json(text.as_bytes(), &env).is_ok(), "{text}");
+    }
+}
+
+#[test]
+fn every_field_is_in_its_table() {
+    let readme = read("README.md");
+    let sources = ["mod", "keys", "paths", "providers", "session", "sources"];
+    let mut fields = 0;
+    for source in sources {
+        let text = read(&format!("src/config/{source}.rs"));
+        let lists = text.split("fields(&[").skip(1).chain(text.split("FIELDS: &[&str] =\n").skip(1));
+        for name in lists
+            .filter_map(|rest| rest.split(']').next())
+            .flat_map(|list| list.split('"').skip(1).step_by(2))
+        {
+            fields += 1;
+            let named = [
+                format!("`{name}`"),
+                format!("`{name}["),
+                format!("`… {name}"),
+                format!("{name}: "),
+                format!(" {name}`"),
+            ];
+            assert!(named.iter().any(|form| readme.contains(form)), "{name} is not in the README");
+        }
+    }
+    assert!(fields > 40, "only {fields} fields were found in the sources");
+}
+
+#[test]
+fn every_reason_is_in_the_list() {
+    let list = read("docs/reasons.md");
+    let mut reasons = 0;
+    for source in ["src/jwt/verifier.rs", "src/reply.rs"] {
+        let text = read(source);
+        let method = text
+            .split("fn reason(&self)")
+            .nth(1)
+            .and_then(|rest| rest.split("\n    }\n").next())
+            .expect("a method");
+        for word in method.split('"').skip(1).step_by(2) {
+            reasons += 1;
+            assert!(list.contains(&format!("`{word}`")), "{word} is not in docs/reasons.md");
+        }
+    }
+    assert!(reasons > 20, "only {reasons} reasons were found");
+}
+
+#[test]
+fn what_it_links_to_is_there() {
+    for page in ["README.md", "SECURITY.md", "docs/jwtproxy.md", "docs/testing.md", "docs/reasons.md"] {
+        for target in
+            read(page).split("](").skip(1).filter_map(|rest| rest.split(')').next().map(str::to_owned))
+        {
+            assert!(target.starts_with("https://") || repository(&target).exists(), "{page}: {target}");
+        }
+    }
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(repository(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
