@@ -57,18 +57,19 @@ fn accepts_html(accept: &[u8]) -> bool {
 #[derive(Clone, Copy, Debug)]
 pub struct Preflight(());
 
-/// Tells a CORS preflight (Fetch section 4.8).
+/// Tells a CORS preflight (Fetch section 4.8). One that opens another protocol is none: what follows it would reach
+/// the upstream unseen.
 #[must_use]
 pub fn preflight(head: &RequestHead<'_>) -> Option<Preflight> {
     let asks = head.value("origin").is_some() && head.value("access-control-request-method").is_some();
-    (asks && head.method() == b"OPTIONS").then_some(Preflight(()))
+    (asks && head.method() == b"OPTIONS" && !is_upgrade(head)).then_some(Preflight(()))
 }
 
 /// Tells what JwtProxy takes for a preflight: OPTIONS with any header whose name starts so.
 #[must_use]
 pub fn jwtproxy_preflight(head: &RequestHead<'_>) -> Option<Preflight> {
     let asks = head.names().any(|name| name.starts_with("access-control-request"));
-    (asks && head.method() == b"OPTIONS").then_some(Preflight(()))
+    (asks && head.method() == b"OPTIONS" && !is_upgrade(head)).then_some(Preflight(()))
 }
 
 /// Whether this opens a WebSocket or another protocol of its own.

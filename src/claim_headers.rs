@@ -33,6 +33,17 @@ impl ClaimHeaders {
         self.names.iter().any(|own| own == name)
     }
 
+    /// Removes what a client sent under a name that CGI and its heirs read as this one: `x_jwt_uid` for `x-jwt-uid`.
+    pub fn remove_twins<'e>(
+        &'e self,
+        head: &'e RequestHead<'_>,
+        name: &'e str,
+    ) -> impl Iterator<Item = HeadEdit> + 'e {
+        head.names()
+            .filter(move |found| *found != name && !self.has(found) && is_twin(found, name))
+            .map(|twin| HeadEdit::Remove(twin.to_owned()))
+    }
+
     /// Sets the headers of a verified token, and removes what the client sent under any of the names.
     #[must_use]
     pub fn edits(&self, head: &RequestHead<'_>, jwt: Option<&VerifiedJwt<'_>>) -> Vec<HeadEdit> {
@@ -48,25 +59,32 @@ impl ClaimHeaders {
                 None if head.value(name).is_some() => edits.push(HeadEdit::Remove(name.clone())),
                 None => {}
             }
-            // CGI and its heirs read `x_jwt_uid` as `x-jwt-uid`.
-            let twins = head.names().filter(|found| !self.has(found) && is_twin(found, name));
-            edits.extend(twins.map(|twin| HeadEdit::Remove(twin.to_owned())));
+            edits.extend(self.remove_twins(head, name));
         }
         edits
     }
 }
+
+/// From 2^53 on a double no longer holds every integer.
+const ROUNDED: f64 = 9_007_199_254_740_992.0;
 
 fn is_twin(found: &str, name: &str) -> bool {
     let normal = |byte: u8| if byte == b'_' { b'-' } else { byte };
     found.len() == name.len() && found.bytes().map(normal).eq(name.bytes().map(normal))
 }
 
-/// A string as it is, anything else as JSON; `None` for what no header can hold.
+/// A string as it is, anything else as JSON; `None` for what would not arrive as it was signed: control characters,
+/// white space at the ends, which every reader trims, and numbers that a double has rounded.
 fn text(claim: &Value) -> Option<String> {
     let text = match claim {
         Value::Null => return None,
+        Value::Number(number)
+            if number.is_f64() && number.as_f64().is_some_and(|own| own.abs() >= ROUNDED) =>
+        {
+            return None;
+        }
         Value::String(text) => text.clone(),
         Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => claim.to_string(),
     };
-    (!text.chars().any(char::is_control)).then_some(text)
+    (!text.chars().any(char::is_control) && text.trim() == text).then_some(text)
 }

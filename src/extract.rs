@@ -34,6 +34,18 @@ pub enum Carrier {
 }
 
 impl TokenSource {
+    /// Whether both find the same values; schemes do not differ by case.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        let lower = |scheme: &Option<String>| scheme.as_ref().map(|scheme| scheme.to_ascii_lowercase());
+        match (self, other) {
+            (Self::Header { name: a, scheme: x }, Self::Header { name: b, scheme: y }) => {
+                a == b && lower(x) == lower(y)
+            }
+            (a, b) => a == b,
+        }
+    }
+
     /// Its kind.
     #[must_use]
     pub const fn carrier(&self) -> Carrier {
@@ -142,16 +154,58 @@ impl TokenSources {
         if let Some(target) = self.stripped_target(head, keep) {
             edits.push(HeadEdit::Set(":path".into(), target));
         }
-        for (source, token_source) in self.0.iter().enumerate() {
-            match token_source {
-                TokenSource::Query(_) => {}
-                TokenSource::Cookie(name) => edits.extend(strip_cookie(head, source, name, keep)),
-                TokenSource::Header { name, scheme } => {
-                    edits.extend(strip_header(head, source, name, scheme.as_deref(), keep));
-                }
+        // So do several sources on one header.
+        let mut done: Vec<&str> = Vec::new();
+        for token_source in &self.0 {
+            let name = match token_source {
+                TokenSource::Query(_) => continue,
+                TokenSource::Cookie(_) => "cookie",
+                TokenSource::Header { name, .. } => name,
+            };
+            if !done.contains(&name) {
+                done.push(name);
+                edits.extend(edited_lines(head, name, |line, text| match token_source {
+                    TokenSource::Cookie(_) => self.stripped_cookies(line, text, keep),
+                    TokenSource::Header { .. } | TokenSource::Query(_) => {
+                        self.stripped_header(name, line, text, keep)
+                    }
+                }));
             }
         }
         edits
+    }
+
+    fn stripped_header(&self, name: &str, line: usize, text: &[u8], keep: Option<Place>) -> Option<Vec<u8>> {
+        let mut goes = false;
+        for (source, token_source) in self.0.iter().enumerate() {
+            if let TokenSource::Header { name: own, scheme } = token_source
+                && own == name
+                && let Some(value) = after_scheme(text, scheme.as_deref())
+            {
+                if keep == Some(Place { source, line, part: 0 }) {
+                    return Some(text.to_vec());
+                }
+                goes |= looks_like_token(value) || scheme.is_some() && text.contains(&b',');
+            }
+        }
+        (!goes).then(|| text.to_vec())
+    }
+
+    fn stripped_cookies(&self, line: usize, text: &[u8], keep: Option<Place>) -> Option<Vec<u8>> {
+        let goes = |part: usize, pair: &[u8]| {
+            self.0.iter().enumerate().any(|(source, token_source)| match token_source {
+                TokenSource::Cookie(name) => {
+                    keep != Some(Place { source, line, part })
+                        && cookie::value(pair, name).is_some_and(looks_like_token)
+                }
+                TokenSource::Header { .. } | TokenSource::Query(_) => false,
+            })
+        };
+        let kept = cookie::pairs(text).enumerate().filter(|(part, pair)| !goes(*part, pair));
+        let joined = kept.map(|(_, pair)| pair).collect::<Vec<_>>().join(&b';');
+        // The space behind a semicolon must not become the first byte of the line.
+        let line = if joined.len() == text.len() { &joined } else { joined.trim_ascii_start() };
+        (!line.is_empty()).then(|| line.to_vec())
     }
 
     fn stripped_target(&self, head: &RequestHead<'_>, keep: Option<Place>) -> Option<Vec<u8>> {
@@ -194,12 +248,6 @@ impl TokenSources {
 
     fn query_source(&self, name: &[u8]) -> Option<usize> {
         self.0.iter().position(|source| matches!(source, TokenSource::Query(own) if own.as_bytes() == name))
-    }
-
-    /// These sources and one more.
-    #[must_use]
-    pub fn with(&self, source: &TokenSource) -> Self {
-        Self(self.0.iter().filter(|own| *own != source).chain([source]).cloned().collect())
     }
 
     /// Whether a cookie is among the sources.
@@ -266,38 +314,6 @@ fn after_scheme<'r>(line: &'r [u8], scheme: Option<&str>) -> Option<&'r [u8]> {
     let Some(scheme) = scheme else { return Some(line) };
     let (found, rest) = line.split_at_checked(scheme.len())?;
     found.eq_ignore_ascii_case(scheme.as_bytes()).then(|| rest.strip_prefix(b" "))?
-}
-
-fn strip_header(
-    head: &RequestHead<'_>,
-    source: usize,
-    name: &str,
-    scheme: Option<&str>,
-    keep: Option<Place>,
-) -> Vec<HeadEdit> {
-    let goes = |line: usize, text: &[u8]| {
-        let kept = keep == Some(Place { source, line, part: 0 });
-        let ambiguous = scheme.is_some() && text.contains(&b',');
-        !kept && after_scheme(text, scheme).is_some_and(|value| ambiguous || looks_like_token(value))
-    };
-    edited_lines(head, name, |line, text| (!goes(line, text)).then(|| text.to_vec()))
-}
-
-fn strip_cookie(head: &RequestHead<'_>, source: usize, name: &str, keep: Option<Place>) -> Vec<HeadEdit> {
-    edited_lines(head, "cookie", |line, text| {
-        let kept: Vec<&[u8]> = cookie::pairs(text)
-            .enumerate()
-            .filter(|(part, pair)| {
-                keep == Some(Place { source, line, part: *part })
-                    || !cookie::value(pair, name).is_some_and(looks_like_token)
-            })
-            .map(|(_, pair)| pair)
-            .collect();
-        let joined = kept.join(&b';');
-        // The space behind a semicolon must not become the first byte of the line.
-        let line = if joined.len() == text.len() { &joined } else { joined.trim_ascii_start() };
-        (!line.is_empty()).then(|| line.to_vec())
-    })
 }
 
 /// The edits that make of each line of a header what `edit` says; none if nothing changes.

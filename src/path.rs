@@ -108,16 +108,6 @@ pub struct PublicPath {
     pub methods: Option<Vec<String>>,
 }
 
-impl PublicPath {
-    /// Whether it matches every path there is, as far as a few unlikely ones can tell.
-    #[must_use]
-    pub fn is_everything(&self) -> bool {
-        ["/", "/a", "/~jwtproxy/42/Probe.x", "//", "/\u{e9}/-/_", "/index.html"]
-            .into_iter()
-            .all(|path| self.pattern.matches(&PlainPath(path.to_owned())))
-    }
-}
-
 /// The paths that need no token.
 #[derive(Clone, Debug, Default)]
 pub struct PublicPaths(pub Vec<PublicPath>);
@@ -141,10 +131,14 @@ impl PublicPaths {
             .then_some(PublicMatch(()))
     }
 
-    /// Whether one of them matches every path.
+    /// Whether together they match every path there is, as far as a few unlikely ones can tell.
     #[must_use]
     pub fn is_everything(&self) -> bool {
-        self.0.iter().any(PublicPath::is_everything)
+        let is_public = |path: &str| {
+            let path = PlainPath(path.to_owned());
+            self.0.iter().any(|public| public.pattern.matches(&path))
+        };
+        ["/", "/a", "/~jwtproxy/42/Probe.x", "/\u{e9}/-/_", "/index.html"].into_iter().all(is_public)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::access::{self, Asking, Preflight, Site};
 use crate::claim_headers::ClaimHeaders;
-use crate::extract::{Candidate, Carrier, ForwardToken, TokenSource, TokenSources};
+use crate::extract::{Candidate, Carrier, ForwardToken, TokenSources};
 use crate::http::{HeadEdit, RequestHead, Response};
 use crate::jwt::{Budget, NumericDate, Signatures, VerifiedJwt, Verifier, VerifyError};
 use crate::jwtproxy;
@@ -194,7 +194,7 @@ impl Policy {
         response: Response,
     ) -> Decision {
         let head = asked.head;
-        if session.site(head) == Site::Cross {
+        if session.comes_from_elsewhere(head, asked.by) {
             let mut cookies = candidates.iter().filter(|candidate| candidate.carrier == Carrier::Cookie);
             let is_of_another = |cookie: &Candidate<'_>| match judge.verify(cookie) {
                 Ok(other) => !jwt.same_subject(&other),
@@ -244,7 +244,8 @@ impl Policy {
         let Some(session) = &self.session else {
             return answer(rejection.answer(by, head, None), Event::Refused(rejection));
         };
-        let at_endpoint = session.endpoint(PlainPath::new(head.path()).as_ref()).is_some();
+        let endpoint = session.endpoint(PlainPath::new(head.path()).as_ref());
+        let at_endpoint = endpoint.is_some();
         let reads_page = matches!(head.method(), b"GET" | b"HEAD");
         let way_out = match by {
             _ if !rejection.is_about_credentials() => None,
@@ -255,11 +256,16 @@ impl Policy {
             Asking::Navigation => session.login_location(head, &self.sources),
             Asking::Grpc | Asking::GrpcWeb | Asking::Script => session.login_url(head, &self.sources),
         };
-        let redirected = by == Asking::Navigation && reads_page && !at_endpoint && rejection.status() == 401;
+        let leads_away = reads_page && !at_endpoint && !session.is_login_page(head);
+        let redirected = by == Asking::Navigation && leads_away && rejection.status() == 401;
         let mut response = match way_out {
             Some(location) if redirected => Response::new(302).with("location", location),
             way_out => rejection.answer(by, head, way_out.as_deref()),
         };
+        if rejection == Rejection::MethodNotAllowed {
+            let at_logout = endpoint == Some(Endpoint::Logout);
+            response = response.with("allow", if at_logout { "GET, POST" } else { "GET, HEAD, POST" });
+        }
         if cookies_are_dead && rejection != Rejection::Csrf {
             response = response.with("set-cookie", session.clear_cookie(head));
         }
@@ -279,7 +285,7 @@ impl Policy {
         };
         if let ForwardToken::Header { name, scheme } = &self.forward_token {
             let scheme = scheme.as_ref().map_or_else(String::new, |scheme| format!("{scheme} "));
-            edits.retain(|edit| !matches!(edit, HeadEdit::Add(own, _) | HeadEdit::Set(own, _) | HeadEdit::Remove(own) if own == name));
+            edits.extend(self.claim_headers.remove_twins(head, name));
             edits.push(HeadEdit::Set(name.clone(), format!("{scheme}{}", jwt.compact()).into_bytes()));
         }
         edits.extend(self.claim_headers.edits(head, Some(jwt)));
@@ -297,13 +303,21 @@ impl Policy {
     fn edits_without_token(&self, head: &RequestHead<'_>) -> Vec<HeadEdit> {
         let mut edits = match &self.forward_token {
             ForwardToken::Everything => Vec::new(),
-            ForwardToken::No | ForwardToken::Winner => self.sources.strip(head, None),
-            // A client must not hand the upstream a token where it expects one that was verified.
-            ForwardToken::Header { name, scheme } => {
-                let handed_on = TokenSource::Header { name: name.clone(), scheme: scheme.clone() };
-                self.sources.with(&handed_on).strip(head, None)
+            ForwardToken::No | ForwardToken::Winner | ForwardToken::Header { .. } => {
+                self.sources.strip(head, None)
             }
         };
+        // A client must not hand the upstream a token where it expects one that was verified.
+        if let ForwardToken::Header { name, scheme } = &self.forward_token {
+            edits.extend(self.claim_headers.remove_twins(head, name));
+            let foreign = name == "authorization"
+                && scheme
+                    .as_ref()
+                    .is_some_and(|scheme| !head.values(name).any(|line| mentions(line, scheme)));
+            if head.value(name).is_some() && !foreign {
+                edits.push(HeadEdit::Remove(name.clone()));
+            }
+        }
         edits.extend(self.claim_headers.edits(head, None));
         edits
     }
@@ -406,6 +420,14 @@ fn put_first(candidates: Vec<Candidate<'_>>, first: impl Fn(Carrier) -> bool) ->
         candidates.into_iter().partition(|candidate| first(candidate.carrier));
     ordered.extend(others);
     ordered
+}
+
+/// Whether any of the credentials in a line, which Envoy may have joined of several, has that scheme.
+fn mentions(line: &[u8], scheme: &str) -> bool {
+    line.split(|byte| *byte == b',').any(|credentials| {
+        let start = credentials.trim_ascii().get(..scheme.len());
+        start.is_some_and(|start| start.eq_ignore_ascii_case(scheme.as_bytes()))
+    })
 }
 
 fn see_other(location: String) -> Response {

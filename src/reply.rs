@@ -133,9 +133,6 @@ impl Rejection {
         if let Some(challenge) = self.challenge() {
             response = response.with("www-authenticate", challenge);
         }
-        if *self == Self::MethodNotAllowed {
-            response = response.with("allow", "GET, HEAD, POST");
-        }
         match asking {
             Asking::Grpc => {
                 Response { body: self.sentence().into(), grpc: Some(self.grpc_status()), ..response }
@@ -199,9 +196,11 @@ impl Rejection {
              <meta name=\"viewport\" content=\"width=device-width\">\n<title>{title}</title>\n</head>\n\
              <body>\n<main>\n<h1>{sentence}</h1>\n{link}<p><small>{title}: {reason}</small></p>\n</main>\n</body>\n</html>\n"
         );
+        // Over plain http the click on the link is known as ours by its Referer alone.
+        let referrer = if *self == Self::OtherSession { "same-origin" } else { "no-referrer" };
         response
             .with("content-security-policy", "default-src 'none'; frame-ancestors 'none'; base-uri 'none'")
-            .with("referrer-policy", "no-referrer")
+            .with("referrer-policy", referrer)
             .with("x-content-type-options", "nosniff")
             .with_body("text/html; charset=utf-8", page)
     }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::access::{self, Site};
+use crate::access::{self, Asking, Site};
 use crate::address::{self, Origin, ReturnAddress, form_encode, form_pairs};
 use crate::cookie::{CookieTemplate, SameSite};
 use crate::extract::TokenSources;
@@ -110,6 +110,23 @@ impl Session {
         access::site(head, &self.here(head).authority, &self.allowed_origins)
     }
 
+    /// Whether a link may come from another site. Over plain http a browser says nothing of a navigation but, perhaps, its
+    /// `Referer`.
+    #[must_use]
+    pub fn comes_from_elsewhere(&self, head: &RequestHead<'_>, asking: Asking) -> bool {
+        match self.site(head) {
+            Site::Allowed | Site::Same => false,
+            Site::Cross => true,
+            Site::Unknown => {
+                let here = self.here(head);
+                let is_ours = |(origin, _): (Origin, &str)| {
+                    origin.has_authority(&here.authority) || self.allowed_origins.contains(&origin)
+                };
+                asking == Asking::Navigation && !access::referer(head).is_some_and(is_ours)
+            }
+        }
+    }
+
     /// Whether a cookie-borne token may do what this request asks for (contract, rule 5).
     #[must_use]
     pub fn lets_cookie(&self, head: &RequestHead<'_>) -> bool {
@@ -192,6 +209,15 @@ impl Session {
 
     fn located(&self, location: String) -> String {
         if location.starts_with('/') { self.outside_once(&location).into_owned() } else { location }
+    }
+
+    /// Whether this is the login page itself: to lead there again would never end.
+    #[must_use]
+    pub fn is_login_page(&self, head: &RequestHead<'_>) -> bool {
+        let path = self.outside(head.path());
+        self.login.as_ref().is_some_and(|login| {
+            login.address.starts_with('/') && self.outside_once(&login.address).as_bytes() == path
+        })
     }
 
     /// The address of this request without tokens, as a `Location`.

@@ -9,6 +9,7 @@ mod session;
 mod sources;
 
 use crate::jwt::{Dialect, Json, Verifier};
+use crate::path::PlainPath;
 use crate::policy::{Policy, Profile};
 
 pub use error::ConfigError;
@@ -79,6 +80,16 @@ impl Policy {
         let sources = sources::token_sources(&fields, session.as_ref(), profile)?;
         let forward_token = sources::forward_token(&fields, &claim_headers, profile)?;
         let public_paths = paths::public_paths(&fields, &mut reading)?;
+        if let Some(page) =
+            session.as_ref().and_then(|session| session.login.as_ref()).map(|login| &login.address)
+            && let Some(page) = PlainPath::new(page.as_bytes())
+            && !public_paths.0.iter().any(|public| public.pattern.matches(&page))
+        {
+            reading.warnings.push(format!(
+                "session.login_url: no public path covers {}; whoever is not signed in could not open it here",
+                page.as_str()
+            ));
+        }
         Ok(Self {
             profile,
             verifier: Verifier::new(providers, dialect),

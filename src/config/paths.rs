@@ -11,25 +11,27 @@ use crate::policy::Profile;
 /// Reads `public_paths` and `open`: nothing may be open by mistake.
 pub(super) fn public_paths(fields: &Fields<'_>, reading: &mut Reading<'_>) -> Result<PublicPaths> {
     let open = fields.flag("open")?.unwrap_or_default();
-    let mut paths = Vec::new();
-    for node in fields.read("public_paths", Node::list)?.unwrap_or_default() {
-        let path = public_path(&node, reading.profile)?;
-        if path.is_everything() {
-            if reading.profile == Profile::Strict && !open {
-                return node.refuse(
-                    "this matches every path, so nothing is protected; write `open: true` beside `public_paths` if \
-                     that is meant",
-                );
-            }
-            reading.warn(&node, "this matches every path, so nothing is protected");
+    let Some(list) = fields.get("public_paths") else { return Ok(PublicPaths::default()) };
+    let nodes = list.list()?;
+    let paths = nodes.iter().map(|node| public_path(node, reading.profile)).collect::<Result<_>>()?;
+    let paths = PublicPaths(paths);
+    if paths.is_everything() {
+        // One of them alone, or all together.
+        let alone = paths.0.iter().position(|path| PublicPaths(vec![path.clone()]).is_everything());
+        let list = alone.and_then(|index| nodes.get(index)).unwrap_or(&list);
+        if reading.profile == Profile::Strict && !open {
+            return list.refuse(
+                "this matches every path, so nothing is protected; write `open: true` beside it if that is meant",
+            );
         }
-        paths.push(path);
+        reading.warn(list, "this matches every path, so nothing is protected");
     }
-    Ok(PublicPaths(paths))
+    Ok(paths)
 }
 
 fn public_path(node: &Node, profile: Profile) -> Result<PublicPath> {
     let fields = node.fields(&["exact", "prefix", "regex", "methods"])?;
+    fields.refuse_null(&["methods"])?;
     let written = fields.only(&["exact", "prefix", "regex"], node)?;
     let pattern = match written.path().rsplit('.').next() {
         Some("exact") => PathPattern::Exact(plain(&written)?),

@@ -55,6 +55,7 @@ fn provider(
         "required_claims",
         "claim_headers",
     ])?;
+    fields.refuse_null(&["issuer", "audiences", "required_header", "required_claims"])?;
     let algorithms = match (fields.read("algorithms", named_algorithms)?, dialect) {
         (Some(named), _) => named,
         (None, Dialect::JwtProxy) => vec![Algorithm::Rs256],

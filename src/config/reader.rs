@@ -146,6 +146,16 @@ impl Fields<'_> {
         Err(self.fault(name, message))
     }
 
+    /// Refuses `null` where an unset value of a template would switch a check off.
+    pub(super) fn refuse_null(&self, names: &[&str]) -> Result<()> {
+        match names.iter().find(|name| self.members.get(**name).is_some_and(Value::is_null)) {
+            Some(name) => {
+                self.refuse(name, "null would switch this check off; leave the field out if that is meant")
+            }
+            None => Ok(()),
+        }
+    }
+
     pub(super) fn text(&self, name: &str) -> Result<Option<String>> {
         self.read(name, |node| node.non_empty_text().map(str::to_owned))
     }

@@ -19,7 +19,7 @@ pub(super) fn token_sources(
         Some(node) => {
             for node in node.non_empty_list("leave it out for the default")? {
                 let source = token_source(&node)?;
-                if sources.contains(&source) {
+                if sources.iter().any(|other: &TokenSource| other.is_same(&source)) {
                     return node.refuse("this source is written twice");
                 }
                 if let TokenSource::Cookie(name) = &source {

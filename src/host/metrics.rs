@@ -15,7 +15,7 @@ impl Metrics {
     /// Makes those that are worth a zero; the one for a reason appears with its first refusal.
     pub(super) fn new() -> Self {
         let metrics = Self { counters: RefCell::default() };
-        for outcome in ["forwarded", "public", "refused", "signed_in", "signed_out"] {
+        for outcome in ["forwarded", "preflight", "public", "refused", "signed_in", "signed_out"] {
             metrics.counter(outcome, &format!("jwtproxy_{outcome}_total"));
         }
         metrics

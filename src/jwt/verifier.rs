@@ -82,7 +82,9 @@ impl Verifier {
                     return Ok(VerifiedJwt { compact, provider: index, subject, claims });
                 }
                 Err(fault) => {
-                    if refused.as_ref().is_none_or(|first| !first.is_of_a_genuine_token()) {
+                    let came_further =
+                        |first: &VerifyError| fault.is_of_a_genuine_token() && !first.is_of_a_genuine_token();
+                    if refused.as_ref().is_none_or(came_further) {
                         refused = Some(fault);
                     }
                 }
@@ -147,8 +149,8 @@ impl<'t> VerifiedJwt<'t> {
     pub fn subject(&self) -> Option<Cow<'_, str>> {
         match self.claims.value(&self.subject)? {
             Value::String(text) => Some(Cow::Borrowed(text)),
-            Value::Number(number) => Some(Cow::Owned(number.to_string())),
-            Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+            Value::Number(number) if !number.is_f64() => Some(Cow::Owned(number.to_string())),
+            Value::Null | Value::Number(_) | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
         }
     }
 
