@@ -16,14 +16,15 @@
 //!
 //! The core ([`Policy::decide`]) takes values and returns a [`Decision`]; it knows no host and no clock. The adapter to
 //! Envoy holds no rule. Modules depend on each other in one direction, which `tests/architecture.rs` holds:
-//! `host`, `policy`, `jwtproxy`, `config`, `claim_headers`, `extract`, `session`, `reply`, `access`, `path`, `cookie`,
-//! `address`, `http`, `jwt`.
+//! `host`, `decide`, `strict`, `jwtproxy`, `config`, `policy`, `claim_headers`, `session`, `extract`, `reply`, `access`,
+//! `path`, `cookie`, `address`, `http`, `jwt`.
 
 mod access;
 mod address;
 mod claim_headers;
 mod config;
 mod cookie;
+mod decide;
 mod extract;
 #[cfg(target_family = "wasm")]
 mod host;
@@ -34,6 +35,7 @@ mod path;
 mod policy;
 mod reply;
 mod session;
+mod strict;
 
 pub use config::{ConfigError, Env};
 pub use http::{Field, GrpcStatus, HeadEdit, RequestHead, Response};

@@ -1,11 +1,10 @@
-//! The whole behaviour, top to bottom.
+//! A configuration, ready to judge, and what both profiles do with a request once it is judged.
 
-use crate::access::{self, Asking, Preflight, Site};
+use crate::access::{Asking, Preflight, Site};
 use crate::claim_headers::ClaimHeaders;
-use crate::extract::{Candidate, Carrier, ForwardToken, TokenSources};
+use crate::extract::{Candidate, ForwardToken, TokenSources};
 use crate::http::{HeadEdit, RequestHead, Response};
 use crate::jwt::{Budget, NumericDate, Signatures, VerifiedJwt, Verifier, VerifyError};
-use crate::jwtproxy;
 use crate::path::{PlainPath, PublicMatch, PublicPaths};
 use crate::reply::Rejection;
 use crate::session::{Endpoint, Session};
@@ -104,116 +103,6 @@ impl Forward {
 }
 
 impl Policy {
-    /// Judges a request at the time `now`.
-    #[must_use]
-    pub fn decide(&self, head: &RequestHead<'_>, now: NumericDate, signatures: &impl Signatures) -> Decision {
-        match self.profile {
-            Profile::JwtProxy => jwtproxy::decide(self, head, now, signatures),
-            Profile::Strict => self.decide_strictly(head, now, signatures),
-        }
-    }
-
-    /// The numbers are those of the crate documentation.
-    fn decide_strictly(
-        &self,
-        head: &RequestHead<'_>,
-        now: NumericDate,
-        signatures: &impl Signatures,
-    ) -> Decision {
-        let asked = Asked { head, by: Asking::of(head) };
-        let path = PlainPath::new(head.path());
-        let session = self.session.as_ref();
-        let endpoint = session.and_then(|session| Some((session, session.endpoint(path.as_ref())?)));
-
-        // 1. What needs no token.
-        if let Some(preflight) = access::preflight(head) {
-            return match endpoint {
-                Some((session, _)) => answer(session.preflight(head), Event::Preflight),
-                None => self.forward_preflight(preflight, head),
-            };
-        }
-        let at_auth_path = match endpoint {
-            Some((session, Endpoint::Logout)) => return self.sign_out(session, asked),
-            Some((_, Endpoint::Auth)) if !matches!(head.method(), b"GET" | b"HEAD" | b"POST") => {
-                return self.refuse(Rejection::MethodNotAllowed, asked, false);
-            }
-            Some((_, Endpoint::Auth)) => true,
-            None => false,
-        };
-        if !at_auth_path && let Some(public) = self.public_paths.matching(head, path.as_ref()) {
-            return self.forward_public(public, head);
-        }
-
-        // 2. Every token at every source, the first valid one wins.
-        let opens_page = asked.by == Asking::Navigation && head.method() == b"GET" && session.is_some();
-        let mut candidates = self.sources.candidates(head);
-        if at_auth_path {
-            candidates = put_first(candidates, |carrier| carrier != Carrier::Cookie);
-        } else if opens_page {
-            candidates = put_first(candidates, |carrier| carrier == Carrier::Query);
-        }
-        let mut judge = Judge { policy: self, now, signatures, budget: Budget::default() };
-        let judged = judge.judge(&candidates, |candidate| {
-            // 5. A cookie must not speak for another site.
-            candidate.carrier != Carrier::Cookie || session.is_none_or(|session| session.lets_cookie(head))
-        });
-        let (candidate, jwt) = match judged.verdict {
-            Ok(winner) => winner,
-            // 6. to 10.
-            Err(rejection) => return self.refuse(rejection, asked, judged.cookies_are_dead),
-        };
-
-        // 3. The sign-in endpoint.
-        if let (Some(session), true) = (session, at_auth_path) {
-            let back = session.return_location(head);
-            let leads_back = asked.by == Asking::Navigation || session.has_return_address(head);
-            let response = if leads_back { see_other(back) } else { Response::new(204) };
-            if candidate.carrier == Carrier::Cookie {
-                return answer(session.with_cors(head, response), Event::SignedIn);
-            }
-            return self.sign_in(session, &mut judge, &candidates, &jwt, asked, response);
-        }
-        // 4. A link with a token: into a cookie, and out of the address bar.
-        if let (Some(session), true, Carrier::Query) = (session, opens_page, candidate.carrier)
-            && !session.cookie_is_dropped(head)
-        {
-            let clean = session.clean_location(&self.sources.target_without_tokens(head));
-            return self.sign_in(session, &mut judge, &candidates, &jwt, asked, see_other(clean));
-        }
-        self.forward_verified(&jwt, candidate, head)
-    }
-
-    /// Turns a verified token into a cookie, unless a link from elsewhere would so replace another person's session.
-    fn sign_in(
-        &self,
-        session: &Session,
-        judge: &mut Judge<'_, impl Signatures>,
-        candidates: &[Candidate<'_>],
-        jwt: &VerifiedJwt<'_>,
-        asked: Asked<'_, '_>,
-        response: Response,
-    ) -> Decision {
-        let head = asked.head;
-        if session.comes_from_elsewhere(head, asked.by) {
-            let mut cookies = candidates.iter().filter(|candidate| candidate.carrier == Carrier::Cookie);
-            let is_of_another = |cookie: &Candidate<'_>| match judge.verify(cookie) {
-                Ok(other) => !jwt.same_subject(&other),
-                // A link with many bad tokens must not hide whose session it is.
-                Err(fault) => fault == VerifyError::TooManySignatures,
-            };
-            if cookies.any(is_of_another) {
-                return self.refuse(Rejection::OtherSession, asked, false);
-            }
-        }
-        match session.set_cookie(head, jwt, judge.now) {
-            None => self.refuse(Rejection::TokenTooLarge, asked, false),
-            Some(cookie) => {
-                let response = response.with("set-cookie", cookie).with("referrer-policy", "no-referrer");
-                answer(session.with_cors(head, response), Event::SignedIn)
-            }
-        }
-    }
-
     /// 7. The sign-out endpoint; also that of the profile jwtproxy.
     pub(crate) fn sign_out(&self, session: &Session, asked: Asked<'_, '_>) -> Decision {
         let head = asked.head;
@@ -239,7 +128,12 @@ impl Policy {
         answer(session.with_cors(head, response), Event::SignedOut)
     }
 
-    fn refuse(&self, rejection: Rejection, asked: Asked<'_, '_>, cookies_are_dead: bool) -> Decision {
+    pub(crate) fn refuse(
+        &self,
+        rejection: Rejection,
+        asked: Asked<'_, '_>,
+        cookies_are_dead: bool,
+    ) -> Decision {
         let Asked { head, by } = asked;
         let Some(session) = &self.session else {
             return answer(rejection.answer(by, head, None), Event::Refused(rejection));
@@ -341,63 +235,6 @@ impl Policy {
     }
 }
 
-/// Judges the tokens of one request.
-struct Judge<'p, S> {
-    policy: &'p Policy,
-    now: NumericDate,
-    signatures: &'p S,
-    budget: Budget,
-}
-
-struct Judged<'c, 'r> {
-    verdict: Result<(&'c Candidate<'r>, VerifiedJwt<'c>), Rejection>,
-    /// Cookies of our name came, and each was found to be no token of this place or any other.
-    cookies_are_dead: bool,
-}
-
-impl<S: Signatures> Judge<'_, S> {
-    fn verify<'c>(&mut self, candidate: &'c Candidate<'_>) -> Result<VerifiedJwt<'c>, VerifyError> {
-        verify(&self.policy.verifier, candidate, self.now, &mut self.budget, self.signatures)
-    }
-
-    /// Takes the first candidate that is valid and `may` be used. Else the rejection is that of the first one.
-    fn judge<'c, 'r>(
-        &mut self,
-        candidates: &'c [Candidate<'r>],
-        may: impl Fn(&Candidate<'r>) -> bool,
-    ) -> Judged<'c, 'r> {
-        let (mut first, mut forbidden) = (None, false);
-        let (mut cookies, mut live_cookies) = (0_u32, 0_u32);
-        for candidate in candidates {
-            let verdict = self.verify(candidate);
-            if candidate.carrier == Carrier::Cookie {
-                cookies = cookies.saturating_add(1);
-                let live = match &verdict {
-                    Ok(_) => true,
-                    Err(fault) => {
-                        fault.is_of_a_genuine_token_for_elsewhere()
-                            || *fault == VerifyError::TooManySignatures
-                    }
-                };
-                live_cookies = live_cookies.saturating_add(live.into());
-            }
-            match verdict {
-                Ok(jwt) if may(candidate) => {
-                    return Judged { verdict: Ok((candidate, jwt)), cookies_are_dead: false };
-                }
-                Ok(_) => forbidden = true,
-                Err(fault) => first = first.or(Some(fault)),
-            }
-        }
-        let rejection = match first {
-            _ if forbidden => Rejection::Csrf,
-            Some(fault) => Rejection::Token(fault),
-            None => Rejection::NoCredentials,
-        };
-        Judged { verdict: Err(rejection), cookies_are_dead: cookies > 0 && live_cookies == 0 }
-    }
-}
-
 /// Verifies the value of one source.
 pub(crate) fn verify<'c>(
     verifier: &Verifier,
@@ -414,14 +251,6 @@ pub(crate) fn answer(response: Response, event: Event) -> Decision {
     Decision::Answer(Answer { response, event })
 }
 
-/// Those of some carriers before the others, each in the order in which they were.
-fn put_first(candidates: Vec<Candidate<'_>>, first: impl Fn(Carrier) -> bool) -> Vec<Candidate<'_>> {
-    let (mut ordered, others): (Vec<_>, Vec<_>) =
-        candidates.into_iter().partition(|candidate| first(candidate.carrier));
-    ordered.extend(others);
-    ordered
-}
-
 /// Whether any of the credentials in a line, which Envoy may have joined of several, has that scheme.
 fn mentions(line: &[u8], scheme: &str) -> bool {
     line.split(|byte| *byte == b',').any(|credentials| {
@@ -430,6 +259,6 @@ fn mentions(line: &[u8], scheme: &str) -> bool {
     })
 }
 
-fn see_other(location: String) -> Response {
+pub(crate) fn see_other(location: String) -> Response {
     Response::new(303).with("location", location)
 }
