@@ -228,13 +228,7 @@ impl TokenSources {
         self.stripped_target(head, None).unwrap_or_else(|| head.target().to_vec())
     }
 
-    /// Path and query without the token parameters, whatever they hold: for addresses that leave this host.
-    #[must_use]
-    pub fn target_without_parameters(&self, head: &RequestHead<'_>) -> Vec<u8> {
-        self.without_parameters(head.target())
-    }
-
-    /// The same for any path and query.
+    /// Any path and query without the token parameters, whatever they hold: for addresses that leave this host.
     #[must_use]
     pub fn without_parameters(&self, target: &[u8]) -> Vec<u8> {
         let (path, query) = cut(target, b'?');

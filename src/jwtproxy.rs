@@ -7,7 +7,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode, percent_encod
 
 use crate::access::{self, Asking};
 use crate::extract::Carrier;
-use crate::http::{RequestHead, Response};
+use crate::http::{RequestHead, Response, cut};
 use crate::jwt::{Budget, JwsFault, NumericDate, Signatures, VerifiedJwt, VerifyError};
 use crate::path::PlainPath;
 use crate::policy::{Asked, Decision, Event, Policy, answer, verify};
@@ -200,12 +200,8 @@ fn url(policy: &Policy, session: &Session, head: &RequestHead<'_>) -> Vec<u8> {
         .remove(b'@');
     let fits = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.~!$&'()*+,;=:@[]/%".contains(byte);
 
-    let target = policy.sources.target_without_parameters(head);
-    let (path, query) =
-        match target.iter().position(|byte| *byte == b'?').and_then(|at| target.split_at_checked(at)) {
-            Some((path, query)) => (path, query),
-            None => (target.as_slice(), b"".as_slice()),
-        };
+    let target = policy.sources.without_parameters(head.target());
+    let (path, query) = cut(&target, b'?');
     let encoded = |path: &[u8]| {
         let decoded: Vec<u8> = percent_decode(path).collect();
         percent_encode(&decoded, KEPT).to_string().into_bytes()
@@ -215,5 +211,6 @@ fn url(policy: &Policy, session: &Session, head: &RequestHead<'_>) -> Vec<u8> {
         None if path.iter().all(fits) => path.to_vec(),
         None => encoded(path),
     };
-    session.here(head).url(&[&path, query].concat())
+    let query = query.map_or_else(Vec::new, |query| [b"?", query].concat());
+    session.here(head).url(&[path, query].concat())
 }

@@ -172,7 +172,7 @@ impl Session {
     /// `{url}`: the address of this request as people see it, without tokens.
     #[must_use]
     pub fn url(&self, head: &RequestHead<'_>, sources: &TokenSources) -> Vec<u8> {
-        self.here(head).url(&self.outside(&sources.target_without_parameters(head)))
+        self.here(head).url(&self.outside(&sources.without_parameters(head.target())))
     }
 
     /// `{url}` for a program that shows a page: the page, not what the program asked for.

@@ -17,10 +17,10 @@ pub(super) fn keys(
     reading: &mut Reading<'_>,
 ) -> Result<Vec<VerifyingKey>> {
     let fields = node.fields(&["pem", "der_base64", "env", "jwk", "jwks", "kid", "alg"])?;
-    let form = fields.only(&["pem", "der_base64", "env", "jwk", "jwks"], node)?;
+    let (kind, form) = fields.only(&["pem", "der_base64", "env", "jwk", "jwks"], node)?;
     let pinned = fields.read("alg", |alg| pinned_algorithms(alg, algorithms, reading))?;
     let bound = Bound { kid: fields.text("kid")?, algorithms: pinned.unwrap_or_else(|| algorithms.to_vec()) };
-    let (path, kind) = (form.path().to_owned(), form.path().rsplit('.').next().unwrap_or_default());
+    let path = form.path().to_owned();
     match kind {
         "pem" => Ok(bound.one(pem_key(form.text()?, &path)?)),
         "der_base64" => Ok(bound.one(der_key(form.text()?, &path)?)),

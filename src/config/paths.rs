@@ -32,10 +32,10 @@ pub(super) fn public_paths(fields: &Fields<'_>, reading: &mut Reading<'_>) -> Re
 fn public_path(node: &Node, profile: Profile) -> Result<PublicPath> {
     let fields = node.fields(&["exact", "prefix", "regex", "methods"])?;
     fields.refuse_null(&["methods"])?;
-    let written = fields.only(&["exact", "prefix", "regex"], node)?;
-    let pattern = match written.path().rsplit('.').next() {
-        Some("exact") => PathPattern::Exact(plain(&written)?),
-        Some("prefix") => PathPattern::Prefix(plain(&written)?),
+    let (kind, written) = fields.only(&["exact", "prefix", "regex"], node)?;
+    let pattern = match kind {
+        "exact" => PathPattern::Exact(plain(&written)?),
+        "prefix" => PathPattern::Prefix(plain(&written)?),
         _ => expression(&written, profile)?,
     };
     Ok(PublicPath { pattern, methods: fields.read("methods", methods)? })

@@ -164,9 +164,9 @@ impl Fields<'_> {
         self.read(name, Node::flag)
     }
 
-    /// The one field of several that is written.
-    pub(super) fn only(&self, names: &[&str], node: &Node) -> Result<Node> {
-        let mut written = names.iter().filter_map(|name| self.get(name));
+    /// The one field of several that is written, and its name.
+    pub(super) fn only(&self, names: &[&'static str], node: &Node) -> Result<(&'static str, Node)> {
+        let mut written = names.iter().filter_map(|name| Some((*name, self.get(name)?)));
         if let (Some(one), None) = (written.next(), written.next()) {
             return Ok(one);
         }

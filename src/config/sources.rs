@@ -68,17 +68,17 @@ fn defaults(session: Option<&Session>, profile: Profile) -> Vec<TokenSource> {
 
 fn token_source(node: &Node) -> Result<TokenSource> {
     let fields = node.fields(&["cookie", "header", "scheme", "query"])?;
-    let written = fields.only(&["cookie", "header", "query"], node)?;
+    let (kind, written) = fields.only(&["cookie", "header", "query"], node)?;
     let name = written.non_empty_text()?;
     let scheme = fields.get("scheme");
-    match (written.path().rsplit('.').next(), &scheme) {
-        (Some("header"), _) => Ok(TokenSource::Header {
+    match (kind, &scheme) {
+        ("header", _) => Ok(TokenSource::Header {
             name: header_name(&written)?,
             scheme: scheme.as_ref().map(checked_scheme).transpose()?,
         }),
         (_, Some(scheme)) => scheme.refuse("only a `header` has a scheme"),
-        (Some("cookie"), None) if !is_token(name) => written.refuse("this is no cookie name"),
-        (Some("cookie"), None) => Ok(TokenSource::Cookie(name.to_owned())),
+        ("cookie", None) if !is_token(name) => written.refuse("this is no cookie name"),
+        ("cookie", None) => Ok(TokenSource::Cookie(name.to_owned())),
         (_, None) => Ok(TokenSource::Query(name.to_owned())),
     }
 }
