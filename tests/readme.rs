@@ -1,5 +1,7 @@
 //! Does the README tell the truth?
 
+#![expect(clippy::panic, reason = "a test that panics says what is wrong")]
+
 use std::fs;
 
 use jwtproxy_wasm::Policy;

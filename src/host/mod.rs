@@ -56,7 +56,8 @@ impl RootContext for Root {
         info!("jwtproxy: loaded; providers: {}; signatures are verified by {signatures}", names.join(", "));
         let metrics = Metrics::new();
         metrics.set_gauge("jwtproxy_signatures_by_host", signatures.is_host());
-        metrics.set_gauge("jwtproxy_open", policy.is_open());
+        // A gauge is that of its last writer: two filters of one Envoy must not share this one.
+        metrics.set_gauge(&format!("jwtproxy_open_{}", plugin_name()), policy.is_open());
         self.filter = Some(Rc::new(Filter { policy, signatures, metrics }));
         true
     }
@@ -117,6 +118,13 @@ impl Filter {
             }
         }
     }
+}
+
+/// The name of the plugin in Envoy's configuration, as far as the name of a metric can hold it.
+fn plugin_name() -> String {
+    let name = hostcalls::get_property(vec!["plugin_name"]).ok().flatten().unwrap_or_default();
+    let fits = |byte: u8| if byte.is_ascii_alphanumeric() { char::from(byte) } else { '_' };
+    name.into_iter().map(fits).collect()
 }
 
 /// A clock that fails is far ahead, so that every token has expired.

@@ -5,10 +5,13 @@
 //! Everything binds 127.0.0.1 on ports the kernel chose, so any number of tests run side by side. What goes
 //! wrong in the rig itself panics and says why.
 
+pub mod driver;
 pub mod envoy;
+pub mod h2;
 pub mod http;
 pub mod jwt;
 mod process;
+pub mod recording;
 pub mod shipped;
 pub mod table;
 pub mod upstream;

@@ -50,6 +50,19 @@ pub fn set_cluster_port(bootstrap: &mut Value, cluster: &str, port: u16) {
     });
 }
 
+/// The connection manager of the first listener.
+pub fn manager(bootstrap: &mut Value) -> &mut Value {
+    let path = "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config";
+    bootstrap.pointer_mut(path).expect("a connection manager")
+}
+
+/// The list of capabilities, wherever it stands.
+pub fn capabilities(bootstrap: &mut Value) -> &mut Map<String, Value> {
+    let plugin = manager(bootstrap).pointer_mut("/http_filters/0/typed_config/config").expect("a plugin");
+    let holder = if plugin[CAPABILITIES].is_object() { plugin } else { &mut plugin["vm_config"] };
+    holder[CAPABILITIES]["allowed_capabilities"].as_object_mut().expect("a list of capabilities")
+}
+
 /// The module to load.
 pub fn set_module(bootstrap: &mut Value, path: &Path) {
     each_plugin(bootstrap, |plugin| plugin["vm_config"]["code"] = json!({"local": {"filename": path}}));

@@ -102,6 +102,29 @@ pub fn load() -> Table {
     table
 }
 
+/// The configurations of `tests/vectors/config_refused.json`, each with the words that refuse it, or none.
+pub fn configurations() -> Vec<Value> {
+    let text = fs::read_to_string(repository("tests/vectors/config_refused.json")).expect("configurations");
+    serde_json::from_str(&text).expect("a list")
+}
+
+/// Checks these cases, prints a summary, and fails with all that differ.
+pub fn run<'t>(
+    run: &str,
+    cases: impl Iterator<Item = &'t Case>,
+    check: impl Fn(&Case) -> Result<(), String>,
+) {
+    let (mut all, mut failures) = (0, Vec::new());
+    for case in cases {
+        all += 1;
+        if let Err(difference) = check(case) {
+            failures.push(format!("{}\n    {difference}", case.name));
+        }
+    }
+    println!("{} of {all} cases through {run}", all - failures.len());
+    assert!(failures.is_empty(), "{} of {all} cases differ:\n{}", failures.len(), failures.join("\n"));
+}
+
 fn add(table: &mut Table, stem: &str, file: &Value) {
     let now = now();
     let tokens: BTreeMap<&str, String> = members(&file["tokens"])

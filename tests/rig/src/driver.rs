@@ -1,0 +1,91 @@
+//! One Envoy for many configurations, and what becomes of a request in it.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use crate::envoy::{Envoy, Options};
+use crate::table::{self, Outcome};
+use crate::upstream::Upstream;
+use crate::wire::latin1;
+use crate::{http, repository, shipped};
+
+/// A running Envoy, started from the shipped `envoy/envoy.yaml`, with a listener for each configuration.
+#[derive(Debug)]
+pub struct Driver {
+    envoy: Envoy,
+    ports: BTreeMap<String, u16>,
+    _upstream: Upstream,
+}
+
+impl Driver {
+    /// Starts it. The listeners trust one hop before them, so that a case can say by which scheme it came.
+    pub fn start(configs: &BTreeMap<String, Value>) -> Self {
+        let upstream = Upstream::start();
+        let mut base = shipped::bootstrap("envoy.yaml");
+        shipped::set_cluster_port(&mut base, "upstream", upstream.port());
+        shipped::set_module(&mut base, &repository("dist/jwtproxy.wasm"));
+        let variables = table::env();
+        let variables: Vec<(&str, &str)> =
+            variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        shipped::set_env(&mut base, &variables);
+        shipped::manager(&mut base)["xff_num_trusted_hops"] = json!(1);
+
+        let texts: Vec<(&str, String)> =
+            configs.iter().map(|(name, config)| (name.as_str(), config.to_string())).collect();
+        let listeners: Vec<(&str, &str)> = texts.iter().map(|(name, text)| (*name, text.as_str())).collect();
+        let envoy = Envoy::start_with(shipped::many_listeners(&base, &listeners), &Options::default());
+        let ports = configs.keys().map(|name| (name.clone(), envoy.port(name))).collect();
+        Self { envoy, ports, _upstream: upstream }
+    }
+
+    /// Sends a request to the listener of that configuration.
+    pub fn outcome(&self, config: &str, fields: &[(String, Vec<u8>)]) -> Outcome {
+        let pseudo = |name: &str| {
+            let (_, value) = fields.iter().find(|(own, _)| own == name).expect("a pseudo-header");
+            value.as_slice()
+        };
+        let mut raw =
+            [pseudo(":method"), b" ", pseudo(":path"), b" HTTP/1.1\r\nhost: ", pseudo(":authority"), b"\r\n"]
+                .concat();
+        for (name, value) in fields.iter().filter(|(name, _)| !name.starts_with(':')) {
+            raw.extend([name.as_bytes(), b": ", value, b"\r\n"].concat());
+        }
+        raw.extend(b"\r\n");
+        let response = http::send(self.ports[config], &raw);
+        match serde_json::from_slice::<Value>(&response.body) {
+            Ok(seen) if seen["headers"].is_array() && seen["path"].is_string() => {
+                let text = |value: &Value| value.as_str().expect("text").to_owned();
+                let pseudo = [
+                    (":method".to_owned(), text(&seen["method"])),
+                    (":path".to_owned(), text(&seen["path"])),
+                ];
+                let lines = seen["headers"].as_array().into_iter().flatten();
+                let lines = lines.map(|line| (text(&line[0]).to_ascii_lowercase(), text(&line[1])));
+                Outcome::Forwarded {
+                    path: text(&seen["path"]),
+                    headers: pseudo.into_iter().chain(lines).collect(),
+                }
+            }
+            _ => Outcome::Answered {
+                status: response.status,
+                headers: response
+                    .headers
+                    .iter()
+                    .map(|(name, value)| (name.to_ascii_lowercase(), latin1(value)))
+                    .collect(),
+                body: latin1(&response.body),
+            },
+        }
+    }
+
+    /// Fails if a VM crashed on the way: Envoy answers 503 in its place.
+    pub fn finish(self) {
+        for (name, port) in &self.ports {
+            let status = http::request(*port, "GET", "/", &[], b"").status;
+            assert_ne!(status, 503, "{name}: the VM is no more:\n{}", self.envoy.log());
+        }
+        let log = self.envoy.log();
+        assert!(!log.contains("panicked"), "{log}");
+    }
+}
