@@ -113,12 +113,22 @@ impl<'a> ReturnAddress<'a> {
 }
 
 /// A path of this host as a `Location`: a browser would take `//host` or `/\host` for another host, so a dot segment,
-/// which it removes again, is put before it.
+/// which it removes again, is put before it. What has no leading slash is given one.
 #[must_use]
 pub fn location(path: &str) -> String {
+    let path = url_encode(path);
+    match path.strip_prefix('/') {
+        Some(rest) if rest.starts_with('/') => format!("/.{path}"),
+        Some(_) => path,
+        None => format!("/{path}"),
+    }
+}
+
+/// Encodes what cannot stand in a URL; escapes stay as they are.
+#[must_use]
+pub fn url_encode(url: &str) -> String {
     const UNSAFE: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>').add(b'\\').add(b'`');
-    let path = utf8_percent_encode(path, UNSAFE).to_string();
-    if path.starts_with("//") { format!("/.{path}") } else { path }
+    utf8_percent_encode(url, UNSAFE).to_string()
 }
 
 /// Encodes a name or value of a form (`application/x-www-form-urlencoded`) as Go's `url.QueryEscape` does, to the
@@ -227,6 +237,8 @@ mod tests {
         assert_eq!(location("//evil.example"), "/.//evil.example");
         assert_eq!(location("/\\evil.example"), "/%5Cevil.example");
         assert_eq!(location("/ä b"), "/%C3%A4%20b");
+        assert_eq!(location("https://evil.example"), "/https://evil.example");
+        assert_eq!(location("*?a"), "/*?a");
     }
 
     #[test]

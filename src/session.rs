@@ -248,7 +248,7 @@ impl Session {
             Some(ReturnAddress::Url(url, origin))
                 if own.as_ref() == Some(&origin) || self.allowed_origins.contains(&origin) =>
             {
-                address::location(url)
+                address::url_encode(url)
             }
             Some(ReturnAddress::Url(..)) | None => format!("{}/", self.base_path()),
         }

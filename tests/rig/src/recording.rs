@@ -98,10 +98,10 @@ impl Recording {
                 Err(difference) => failures.push(format!("{}\n    {difference}", case.name)),
             }
         }
-        println!(
+        crate::say(&format!(
             "{run}: {same} of {} as recorded, {deviating} deviations, {left_out} not compared",
             self.cases.len() - left_out
-        );
+        ));
         assert!(failures.is_empty(), "{run}: {} differ:\n{}", failures.len(), failures.join("\n"));
     }
 }

@@ -121,7 +121,7 @@ pub fn run<'t>(
             failures.push(format!("{}\n    {difference}", case.name));
         }
     }
-    println!("{} of {all} cases through {run}", all - failures.len());
+    crate::say(&format!("{} of {all} cases through {run}", all - failures.len()));
     assert!(failures.is_empty(), "{} of {all} cases differ:\n{}", failures.len(), failures.join("\n"));
 }
 
