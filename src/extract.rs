@@ -111,7 +111,7 @@ impl TokenSources {
         Self(sources)
     }
 
-    /// Every value at every source, in order of priority; an empty one is no credential (contract, Sources).
+    /// Every value at every source, in order of priority; an empty one is no credential.
     #[must_use]
     pub fn candidates<'r>(&self, head: &RequestHead<'r>) -> Vec<Candidate<'r>> {
         let mut found = Vec::new();

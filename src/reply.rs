@@ -1,4 +1,4 @@
-//! From a rejection to an answer that suits who asked (contract, rules 6 to 10).
+//! From a rejection to an answer that suits who asked: numbers 6 and 10 of the crate documentation.
 
 use std::fmt;
 

@@ -127,7 +127,7 @@ impl Session {
         }
     }
 
-    /// Whether a cookie-borne token may do what this request asks for (contract, rule 5).
+    /// Whether a cookie-borne token may do what this request asks for: number 5 of the crate documentation.
     #[must_use]
     pub fn lets_cookie(&self, head: &RequestHead<'_>) -> bool {
         let unsafe_request = !access::is_safe_method(head) || access::is_upgrade(head);

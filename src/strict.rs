@@ -135,19 +135,18 @@ impl<S: Signatures> Judge<'_, S> {
         may: impl Fn(&Candidate<'r>) -> bool,
     ) -> Judged<'c, 'r> {
         let (mut first, mut forbidden) = (None, false);
-        let (mut cookies, mut live_cookies) = (0_u32, 0_u32);
+        let (mut cookies, mut live_cookies) = (false, false);
         for candidate in candidates {
             let verdict = self.verify(candidate);
             if candidate.carrier == Carrier::Cookie {
-                cookies = cookies.saturating_add(1);
-                let live = match &verdict {
+                cookies = true;
+                live_cookies |= match &verdict {
                     Ok(_) => true,
                     Err(fault) => {
                         fault.is_of_a_genuine_token_for_elsewhere()
                             || *fault == VerifyError::TooManySignatures
                     }
                 };
-                live_cookies = live_cookies.saturating_add(live.into());
             }
             match verdict {
                 Ok(jwt) if may(candidate) => {
@@ -162,7 +161,7 @@ impl<S: Signatures> Judge<'_, S> {
             Some(fault) => Rejection::Token(fault),
             None => Rejection::NoCredentials,
         };
-        Judged { verdict: Err(rejection), cookies_are_dead: cookies > 0 && live_cookies == 0 }
+        Judged { verdict: Err(rejection), cookies_are_dead: cookies && !live_cookies }
     }
 }
 
