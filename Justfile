@@ -30,7 +30,7 @@ build:
     # list 0x1f stands between the flags, as a path may hold a space; of two prefixes that fit, the last one wins.
     flags=$(printf '\037--remap-path-prefix=%s' "$PWD=/jwtproxy" "$CARGO_TARGET_DIR=/target" \
         "${CARGO_HOME:-$HOME/.cargo}=/cargo" "$sources=/rustc/$commit")
-    # The linker pads every address to five bytes unless told otherwise.
+    # Flags given so replace those of .cargo/config.toml.
     flags=$flags$(printf '\037-Clink-arg=--compress-relocations')
     CARGO_ENCODED_RUSTFLAGS=${flags#?} cargo build --locked --release --lib --target wasm32-wasip1
     mkdir -p dist

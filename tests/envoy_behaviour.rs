@@ -448,38 +448,63 @@ fn a_body_passes_untouched() {
 #[test]
 fn every_shipped_capability_is_one_that_the_module_has() {
     let module = fs::read(repository("dist/jwtproxy.wasm")).expect("dist/jwtproxy.wasm");
-    let names = names(&module);
+    let names: BTreeSet<String> = imports(&module).union(&exports(&module)).cloned().collect();
     let mut bootstrap = shipped::bootstrap("envoy.yaml");
     let strangers: Vec<&String> =
         shipped::capabilities(&mut bootstrap).keys().filter(|name| !names.contains(*name)).collect();
     assert_eq!(strangers, [""; 0], "of {names:?}");
 }
 
-/// What a module imports and exports (WebAssembly 2.0, section 5.5).
-fn names(module: &[u8]) -> BTreeSet<String> {
+/// Envoy calls whatever is exported, with each request: a callback more is a cost more.
+#[test]
+fn the_module_exports_what_the_filter_has_something_to_do_in() {
+    let module = fs::read(repository("dist/jwtproxy.wasm")).expect("dist/jwtproxy.wasm");
+    let exports = exports(&module);
+    let expected = [
+        "_initialize",
+        "memory",
+        "proxy_abi_version_0_2_1",
+        "proxy_on_configure",
+        "proxy_on_context_create",
+        "proxy_on_delete",
+        "proxy_on_memory_allocate",
+        "proxy_on_request_headers",
+        "proxy_on_vm_start",
+    ];
+    assert_eq!(exports.iter().map(String::as_str).collect::<Vec<_>>(), expected);
+}
+
+fn imports(module: &[u8]) -> BTreeSet<String> {
+    const IMPORTS: u8 = 2;
+    names(module, IMPORTS, |section| {
+        section.name();
+        let name = section.name();
+        assert_eq!(section.take(1), [0], "a module of proxy-wasm imports functions only");
+        section.number();
+        name
+    })
+}
+
+fn exports(module: &[u8]) -> BTreeSet<String> {
+    const EXPORTS: u8 = 7;
+    names(module, EXPORTS, |section| {
+        let name = section.name();
+        section.take(1);
+        section.number();
+        name
+    })
+}
+
+/// The names in one section of a module (WebAssembly 2.0, section 5.5).
+fn names(module: &[u8], wanted: u8, read: impl Fn(&mut Reader<'_>) -> String) -> BTreeSet<String> {
     let mut reader = Reader(&module[8..]);
     let mut names = BTreeSet::new();
     while !reader.0.is_empty() {
         let id = reader.take(1)[0];
         let length = reader.number();
         let mut section = Reader(reader.take(length));
-        match id {
-            2 => {
-                for _ in 0..section.number() {
-                    section.name();
-                    names.insert(section.name());
-                    assert_eq!(section.take(1), [0], "a module of proxy-wasm imports functions only");
-                    section.number();
-                }
-            }
-            7 => {
-                for _ in 0..section.number() {
-                    names.insert(section.name());
-                    section.take(1);
-                    section.number();
-                }
-            }
-            _ => {}
+        if id == wanted {
+            names.extend((0..section.number()).map(|_| read(&mut section)));
         }
     }
     names
