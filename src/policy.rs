@@ -9,19 +9,9 @@ use crate::path::{PlainPath, PublicMatch, PublicPaths};
 use crate::reply::Rejection;
 use crate::session::{Endpoint, Session};
 
-/// Whose wire behaviour it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Profile {
-    /// That of Eclipse Che's JwtProxy.
-    JwtProxy,
-    /// Our own.
-    Strict,
-}
-
 /// A configuration, ready to judge requests. Made by [`Policy::from_json`].
 #[derive(Clone, Debug)]
 pub struct Policy {
-    pub(crate) profile: Profile,
     pub(crate) verifier: Verifier,
     pub(crate) sources: TokenSources,
     pub(crate) forward_token: ForwardToken,

@@ -8,9 +8,9 @@ mod reader;
 mod session;
 mod sources;
 
-use crate::jwt::{Dialect, Json, Verifier};
+use crate::jwt::{Json, Profile, Verifier};
 use crate::path::PlainPath;
-use crate::policy::{Policy, Profile};
+use crate::policy::Policy;
 
 pub use error::ConfigError;
 use error::Result;
@@ -67,13 +67,9 @@ impl Policy {
         let root = parse(text)?;
         let fields = root.fields(FIELDS)?;
         let profile = fields.read("profile", |node| node.word(PROFILES))?.unwrap_or(Profile::Strict);
-        let dialect = match profile {
-            Profile::JwtProxy => Dialect::JwtProxy,
-            Profile::Strict => Dialect::Strict,
-        };
         let mut reading = Reading { env, profile, warnings: Vec::new() };
         let (providers, claim_headers) = match fields.get("providers") {
-            Some(node) => providers::providers(&node, dialect, &mut reading)?,
+            Some(node) => providers::providers(&node, &mut reading)?,
             None => return fields.refuse("providers", "write at least one provider, with a key"),
         };
         let session = fields.read("session", |node| session::session(node, profile))?;
@@ -91,8 +87,7 @@ impl Policy {
             ));
         }
         Ok(Self {
-            profile,
-            verifier: Verifier::new(providers, dialect),
+            verifier: Verifier::new(providers, profile),
             sources,
             forward_token,
             public_paths,

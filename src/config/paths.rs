@@ -5,8 +5,8 @@ use regex_lite::Regex;
 use super::error::Result;
 use super::reader::{Fields, Node};
 use super::{Reading, is_token};
+use crate::jwt::Profile;
 use crate::path::{PathPattern, PlainPath, PublicPath, PublicPaths};
-use crate::policy::Profile;
 
 /// Reads `public_paths` and `open`: nothing may be open by mistake.
 pub(super) fn public_paths(fields: &Fields<'_>, reading: &mut Reading<'_>) -> Result<PublicPaths> {

@@ -7,21 +7,17 @@ use super::keys::keys;
 use super::reader::Node;
 use super::{Reading, is_hop_by_hop, is_token};
 use crate::claim_headers::ClaimHeaders;
-use crate::jwt::{Algorithm, Budget, Dialect, Provider};
+use crate::jwt::{Algorithm, Budget, Profile, Provider};
 
 const DEFAULT_SKEW: f64 = 60.0;
 
-pub(super) fn providers(
-    node: &Node,
-    dialect: Dialect,
-    reading: &mut Reading<'_>,
-) -> Result<(Vec<Provider>, ClaimHeaders)> {
+pub(super) fn providers(node: &Node, reading: &mut Reading<'_>) -> Result<(Vec<Provider>, ClaimHeaders)> {
     let nodes = node.non_empty_list("without a provider nobody could ever sign in")?;
     let several = nodes.len() > 1;
     let mut providers: Vec<Provider> = Vec::new();
     let mut headers = Vec::new();
     for node in nodes {
-        let (provider, claim_headers) = provider(&node, dialect, reading)?;
+        let (provider, claim_headers) = provider(&node, reading)?;
         if several && provider.issuer.is_none() {
             let message = "with several providers each needs an `issuer`, which tells whose a token is";
             return Err(ConfigError::new(format!("{}.issuer", node.path()), message));
@@ -36,11 +32,7 @@ pub(super) fn providers(
     Ok((providers, ClaimHeaders::new(headers)))
 }
 
-fn provider(
-    node: &Node,
-    dialect: Dialect,
-    reading: &mut Reading<'_>,
-) -> Result<(Provider, Vec<(String, String)>)> {
+fn provider(node: &Node, reading: &mut Reading<'_>) -> Result<(Provider, Vec<(String, String)>)> {
     let fields = node.fields(&[
         "name",
         "issuer",
@@ -56,10 +48,10 @@ fn provider(
         "claim_headers",
     ])?;
     fields.refuse_null(&["issuer", "audiences", "required_header", "required_claims"])?;
-    let algorithms = match (fields.read("algorithms", named_algorithms)?, dialect) {
+    let algorithms = match (fields.read("algorithms", named_algorithms)?, reading.profile) {
         (Some(named), _) => named,
-        (None, Dialect::JwtProxy) => vec![Algorithm::Rs256],
-        (None, Dialect::Strict) => Algorithm::ALL.to_vec(),
+        (None, Profile::JwtProxy) => vec![Algorithm::Rs256],
+        (None, Profile::Strict) => Algorithm::ALL.to_vec(),
     };
     let Some(key_nodes) = fields.get("keys") else {
         return fields.refuse("keys", "write at least one key");
@@ -86,7 +78,7 @@ fn provider(
         required_claims: fields
             .read("required_claims", |node| required_claims(node, reading))?
             .unwrap_or_default(),
-        dialect,
+        profile: reading.profile,
     };
     for algorithm in algorithms {
         let tried = provider.keys_tried_without_kid(algorithm);

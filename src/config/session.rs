@@ -7,8 +7,8 @@ use super::reader::Node;
 use super::{is_token, is_url_text};
 use crate::address::{Origin, form_pairs};
 use crate::cookie::{CookieTemplate, SameSite, Secure};
+use crate::jwt::Profile;
 use crate::path::PlainPath;
-use crate::policy::Profile;
 use crate::session::{Csrf, Login, LoginParam, Session};
 
 pub(super) fn session(node: &Node, profile: Profile) -> Result<Session> {

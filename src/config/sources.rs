@@ -5,7 +5,7 @@ use super::reader::{Fields, Node};
 use super::{is_hop_by_hop, is_token};
 use crate::claim_headers::ClaimHeaders;
 use crate::extract::{Carrier, ForwardToken, TokenSource, TokenSources};
-use crate::policy::Profile;
+use crate::jwt::Profile;
 use crate::session::Session;
 
 pub(super) fn token_sources(

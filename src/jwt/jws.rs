@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::claims::Claim;
 use super::json::DUPLICATE_MEMBER;
-use super::{Algorithm, Claims, Dialect, Object, Signatures, VerifyingKey};
+use super::{Algorithm, Claims, Object, Profile, Signatures, VerifyingKey};
 
 /// A well-formed token that nobody has vouched for.
 ///
@@ -26,7 +26,7 @@ impl<'t> Jws<'t> {
     ///
     /// # Errors
     /// Which part is malformed, or a critical header parameter: none is understood (RFC 7515 section 4.1.11).
-    pub fn parse(compact: &'t str, dialect: Dialect) -> Result<Self, JwsFault> {
+    pub fn parse(compact: &'t str, profile: Profile) -> Result<Self, JwsFault> {
         let mut parts = compact.split('.');
         let (Some(header), Some(payload), Some(_), None) =
             (parts.next(), parts.next(), parts.next(), parts.next())
@@ -42,7 +42,7 @@ impl<'t> Jws<'t> {
             return Err(JwsFault::Critical);
         }
         // To jwt-compact `"kid": null` is no kid; a stricter reader might take it for one.
-        if token.header().key_id.is_none() && dialect == Dialect::Strict {
+        if token.header().key_id.is_none() && profile == Profile::Strict {
             let header = URL_SAFE_NO_PAD.decode(header).map_err(|_| JwsFault::Base64)?;
             match serde_json::from_slice::<Object>(&header) {
                 Ok(Object(members)) if !members.contains_key("kid") => {}
@@ -52,7 +52,7 @@ impl<'t> Jws<'t> {
         let payload = URL_SAFE_NO_PAD.decode(payload).map_err(|_| JwsFault::Base64)?;
         let unverified = match serde_json::from_slice::<Option<Object>>(&payload) {
             Ok(Some(Object(members))) => Claims::new(members),
-            Ok(None) if dialect == Dialect::JwtProxy => Claims::new(Map::new()),
+            Ok(None) if profile == Profile::JwtProxy => Claims::new(Map::new()),
             Err(fault) if fault.to_string().starts_with(DUPLICATE_MEMBER) => return Err(JwsFault::Duplicate),
             Ok(None) | Err(_) => return Err(JwsFault::Payload),
         };

@@ -17,6 +17,6 @@ pub use json::{Json, Object, same_json};
 pub use jwk::{JwkFault, KeyUse, jwk, key_type};
 pub use jws::{Genuine, Jws, JwsFault};
 pub use key::{KeyFault, RsaKey, VerifyingKey};
-pub use provider::{Dialect, Provider};
+pub use provider::{Profile, Provider};
 pub use signature::{Algorithm, RustCrypto, Signatures};
 pub use verifier::{Budget, VerifiedJwt, Verifier, VerifyError};

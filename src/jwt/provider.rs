@@ -7,13 +7,13 @@ use super::{
     Algorithm, Budget, Claims, Genuine, Jws, NumericDate, Signatures, VerifyError, VerifyingKey, same_json,
 };
 
-/// Which reading of RFC 7519 applies.
+/// Whose behaviour it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Dialect {
-    /// That of Eclipse Che's JwtProxy: `kid`, `iss`, `exp`, `nbf`, `iat` and `jti` are required, `iss` and `kid` are
-    /// compared without regard to case, and only `iat` is given the clock skew.
+pub enum Profile {
+    /// That of Eclipse Che's JwtProxy. Of a token it wants `kid`, `iss`, `exp`, `nbf`, `iat` and `jti`, compares `iss` and
+    /// `kid` without regard to case, and gives the clock skew to `iat` alone.
     JwtProxy,
-    /// The strict one: clock skew for all times, claims checked when there.
+    /// Our own: clock skew for all times, claims checked where they are there.
     Strict,
 }
 
@@ -41,7 +41,7 @@ pub struct Provider {
     /// Claims, each with the values of which it must have one.
     pub required_claims: Vec<(String, Vec<Value>)>,
     /// How times, `iss` and `kid` are read.
-    pub dialect: Dialect,
+    pub profile: Profile,
 }
 
 impl Provider {
@@ -52,9 +52,9 @@ impl Provider {
     }
 
     fn same_name(&self, own: &str, other: &str) -> bool {
-        match self.dialect {
-            Dialect::JwtProxy => own.eq_ignore_ascii_case(other),
-            Dialect::Strict => own == other,
+        match self.profile {
+            Profile::JwtProxy => own.eq_ignore_ascii_case(other),
+            Profile::Strict => own == other,
         }
     }
 
@@ -76,13 +76,13 @@ impl Provider {
         }
         let genuine = self.authenticate(jws, budget, signatures)?;
         let claims = genuine.claims();
-        match self.dialect {
-            Dialect::JwtProxy => {
+        match self.profile {
+            Profile::JwtProxy => {
                 self.check_audience(claims)?;
                 self.check_times(claims, now)?;
             }
             // Whether it has expired comes first: who gets a 403 for the audience is told that a new one won't help.
-            Dialect::Strict => {
+            Profile::Strict => {
                 self.check_times(claims, now)?;
                 self.check_audience(claims)?;
             }
@@ -122,9 +122,9 @@ impl Provider {
     /// RFC 7519 sections 4.1.4 to 4.1.7.
     fn check_times(&self, claims: &Claims, now: NumericDate) -> Result<(), VerifyError> {
         let skew = self.clock_skew;
-        let limits = match self.dialect {
-            Dialect::JwtProxy => Limits { exp_skew: 0.0, nbf_skew: 0.0, required: true },
-            Dialect::Strict => Limits { exp_skew: skew, nbf_skew: skew, required: false },
+        let limits = match self.profile {
+            Profile::JwtProxy => Limits { exp_skew: 0.0, nbf_skew: 0.0, required: true },
+            Profile::Strict => Limits { exp_skew: skew, nbf_skew: skew, required: false },
         };
         let needs_exp = limits.required || self.require_exp || self.max_ttl.is_some();
         let needs_iat = limits.required || self.max_ttl.is_some();
@@ -133,9 +133,9 @@ impl Provider {
         if let Some(exp) = exp {
             let end = exp.plus(limits.exp_skew);
             // RFC 7519 section 4.1.4: "on or after which"; JwtProxy still took a token on the second itself.
-            let over = match self.dialect {
-                Dialect::JwtProxy => end < now,
-                Dialect::Strict => end <= now,
+            let over = match self.profile {
+                Profile::JwtProxy => end < now,
+                Profile::Strict => end <= now,
             };
             if over {
                 return Err(VerifyError::Expired { exp, now });
@@ -173,9 +173,9 @@ impl Provider {
         name: &'static str,
         required: bool,
     ) -> Result<Option<NumericDate>, VerifyError> {
-        let claim = match self.dialect {
-            Dialect::JwtProxy => claims.wrapped_date(name),
-            Dialect::Strict => claims.date(name),
+        let claim = match self.profile {
+            Profile::JwtProxy => claims.wrapped_date(name),
+            Profile::Strict => claims.date(name),
         };
         match claim {
             Claim::Present(date) => Ok(Some(date)),
@@ -198,9 +198,9 @@ impl Provider {
         }
         // JwtProxy knows no arrays, and says so.
         let array = claims.value("aud").is_some_and(Value::is_array);
-        Err(match self.dialect {
-            Dialect::JwtProxy if array => VerifyError::InvalidClaim { name: "aud" },
-            Dialect::JwtProxy | Dialect::Strict => VerifyError::AudienceMismatch,
+        Err(match self.profile {
+            Profile::JwtProxy if array => VerifyError::InvalidClaim { name: "aud" },
+            Profile::JwtProxy | Profile::Strict => VerifyError::AudienceMismatch,
         })
     }
 

@@ -6,7 +6,7 @@ use std::fmt;
 use serde_json::Value;
 
 use super::claims::Claim;
-use super::{Claims, Dialect, Jws, JwsFault, NumericDate, Provider, Signatures};
+use super::{Claims, Jws, JwsFault, NumericDate, Profile, Provider, Signatures};
 
 /// How many signatures may still be checked for one request.
 #[derive(Debug)]
@@ -36,20 +36,26 @@ impl Default for Budget {
 #[derive(Clone, Debug)]
 pub struct Verifier {
     providers: Vec<Provider>,
-    dialect: Dialect,
+    profile: Profile,
 }
 
 impl Verifier {
     /// A verifier of tokens of these providers.
     #[must_use]
-    pub const fn new(providers: Vec<Provider>, dialect: Dialect) -> Self {
-        Self { providers, dialect }
+    pub const fn new(providers: Vec<Provider>, profile: Profile) -> Self {
+        Self { providers, profile }
     }
 
     /// The providers, in the order in which they are asked.
     #[must_use]
     pub fn providers(&self) -> &[Provider] {
         &self.providers
+    }
+
+    /// How they read tokens.
+    #[must_use]
+    pub const fn profile(&self) -> Profile {
+        self.profile
     }
 
     /// Verifies a token: form, issuer, header, signature, times, audience, required claims.
@@ -63,8 +69,8 @@ impl Verifier {
         budget: &mut Budget,
         signatures: &impl Signatures,
     ) -> Result<VerifiedJwt<'t>, VerifyError> {
-        let jws = Jws::parse(compact, self.dialect)?;
-        if self.dialect == Dialect::JwtProxy && jws.kid().is_none() {
+        let jws = Jws::parse(compact, self.profile)?;
+        if self.profile == Profile::JwtProxy && jws.kid().is_none() {
             return Err(VerifyError::MissingKid);
         }
         self.check_issuer(&jws)?;
@@ -95,7 +101,7 @@ impl Verifier {
 
     /// An `iss` must be there where it is compared: with JwtProxy always, else if any provider names one.
     fn check_issuer(&self, jws: &Jws<'_>) -> Result<(), VerifyError> {
-        let compared = self.dialect == Dialect::JwtProxy
+        let compared = self.profile == Profile::JwtProxy
             || self.providers.iter().any(|provider| provider.issuer.is_some());
         match jws.issuer() {
             Claim::Absent if compared => Err(VerifyError::MissingClaim { name: "iss" }),
