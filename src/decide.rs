@@ -1,17 +1,22 @@
 //! What becomes of a request.
 
 use crate::http::RequestHead;
-use crate::jwt::{NumericDate, Profile, Signatures};
+use crate::jwt::{Clock, Profile, Signatures};
 use crate::policy::{Decision, Policy};
 use crate::{jwtproxy, strict};
 
 impl Policy {
-    /// Judges a request at the time `now`.
+    /// Judges a request.
     #[must_use]
-    pub fn decide(&self, head: &RequestHead<'_>, now: NumericDate, signatures: &impl Signatures) -> Decision {
+    pub fn decide<'d>(
+        &'d self,
+        head: &RequestHead<'d>,
+        clock: &impl Clock,
+        signatures: &impl Signatures,
+    ) -> Decision<'d> {
         match self.verifier.profile() {
-            Profile::JwtProxy => jwtproxy::decide(self, head, now, signatures),
-            Profile::Strict => strict::decide(self, head, now, signatures),
+            Profile::JwtProxy => jwtproxy::decide(self, head, clock, signatures),
+            Profile::Strict => strict::decide(self, head, clock, signatures),
         }
     }
 }

@@ -46,6 +46,15 @@ impl TokenSource {
         }
     }
 
+    /// The name of the header that it stands in.
+    fn header(&self) -> Option<&str> {
+        match self {
+            Self::Cookie(_) => Some("cookie"),
+            Self::Header { name, .. } => Some(name),
+            Self::Query(_) => None,
+        }
+    }
+
     /// Its kind.
     #[must_use]
     pub const fn carrier(&self) -> Carrier {
@@ -68,18 +77,48 @@ pub struct Candidate<'r> {
 
 /// Where a candidate stands: which source, which line or query, which part of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Place {
+pub struct Place {
     source: usize,
     line: usize,
     part: usize,
 }
 
 impl Candidate<'_> {
-    /// The value as text; a token is ASCII, so anything else is none.
+    /// The value, which may be anything.
     #[must_use]
-    pub fn text(&self) -> Option<&str> {
-        std::str::from_utf8(&self.value).ok()
+    pub fn bytes(&self) -> &[u8] {
+        &self.value
     }
+
+    /// Where it stands.
+    #[must_use]
+    pub const fn place(&self) -> Place {
+        self.place
+    }
+}
+
+/// The token that was accepted, which need not be looked at again to tell that it is one.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Winner {
+    /// Where it stands; none: no token was judged.
+    pub place: Option<Place>,
+    /// Whether it stays there.
+    pub stays: bool,
+}
+
+impl Winner {
+    /// What becomes of the value at a place, if it is the winner.
+    fn at(self, place: Place) -> Option<Stripped> {
+        (self.place == Some(place)).then_some(if self.stays { Stripped::Stays } else { Stripped::Goes })
+    }
+}
+
+/// What stripping makes of a line.
+#[derive(Debug, PartialEq, Eq)]
+enum Stripped {
+    Becomes(Vec<u8>),
+    Goes,
+    Stays,
 }
 
 /// What of the credentials the upstream sees.
@@ -116,7 +155,7 @@ impl TokenSources {
     pub fn candidates<'r>(&self, head: &RequestHead<'r>) -> Vec<Candidate<'r>> {
         let mut found = Vec::new();
         for (source, token_source) in self.0.iter().enumerate() {
-            found.extend(occurrences(head, source, token_source));
+            find(head, source, token_source, &mut found);
         }
         found.retain(|candidate| !candidate.value.is_empty());
         found
@@ -127,11 +166,14 @@ impl TokenSources {
     #[must_use]
     pub fn first_found<'r>(&self, head: &RequestHead<'r>) -> Option<Candidate<'r>> {
         self.0.iter().enumerate().find_map(|(source, token_source)| {
+            let mut found = Vec::new();
+            find(head, source, token_source, &mut found);
+            let mut found = found.into_iter();
             let first = match token_source {
-                TokenSource::Query(_) => occurrences(head, source, token_source)
-                    .into_iter()
-                    .find(|candidate| !candidate.value.iter().any(|byte| matches!(byte, b'%' | b';'))),
-                TokenSource::Cookie(_) => occurrences(head, source, token_source).into_iter().next(),
+                TokenSource::Query(_) => {
+                    found.find(|candidate| !candidate.value.iter().any(|byte| matches!(byte, b'%' | b';')))
+                }
+                TokenSource::Cookie(_) => found.next(),
                 TokenSource::Header { name, scheme } => head.value(name).and_then(|line| {
                     // Envoy joins the lines of `Authorization` by commas.
                     let line = if name == "authorization" { cut(line, b',').0 } else { line };
@@ -144,77 +186,79 @@ impl TokenSources {
         })
     }
 
-    /// The edits that take out every token at the sources but `keep`; a value that does not look like a token is the
-    /// application's own and stays.
-    #[must_use]
-    pub fn strip(&self, head: &RequestHead<'_>, keep: Option<&Candidate<'_>>) -> Vec<HeadEdit> {
-        let keep = keep.map(|candidate| candidate.place);
-        let mut edits = Vec::new();
+    /// The edits that take out every token at the sources but what is kept; a value that does not look like a token is
+    /// the application's own and stays.
+    pub fn strip<'e>(&'e self, head: &RequestHead<'e>, winner: Winner, edits: &mut Vec<HeadEdit<'e>>) {
         // Several parameter names share one query: all of them are taken out at once.
-        if let Some(target) = self.stripped_target(head, keep) {
-            edits.push(HeadEdit::Set(":path".into(), target));
+        if let Some(target) = self.stripped_target(head, winner) {
+            edits.push(HeadEdit::Set(":path", Cow::Owned(target)));
         }
         // So do several sources on one header.
-        let mut done: Vec<&str> = Vec::new();
-        for token_source in &self.0 {
-            let name = match token_source {
-                TokenSource::Query(_) => continue,
-                TokenSource::Cookie(_) => "cookie",
-                TokenSource::Header { name, .. } => name,
-            };
-            if !done.contains(&name) {
-                done.push(name);
-                edits.extend(edited_lines(head, name, |line, text| match token_source {
-                    TokenSource::Cookie(_) => self.stripped_cookies(line, text, keep),
+        for (source, token_source) in self.0.iter().enumerate() {
+            let Some(name) = token_source.header() else { continue };
+            let done = self.0.iter().take(source).any(|earlier| earlier.header() == Some(name));
+            if !done {
+                edit_lines(head, name, edits, |line, text| match token_source {
+                    TokenSource::Cookie(_) => self.stripped_cookies(line, text, winner),
                     TokenSource::Header { .. } | TokenSource::Query(_) => {
-                        self.stripped_header(name, line, text, keep)
+                        self.stripped_header(name, line, text, winner)
                     }
-                }));
+                });
             }
         }
-        edits
     }
 
-    fn stripped_header(&self, name: &str, line: usize, text: &[u8], keep: Option<Place>) -> Option<Vec<u8>> {
-        let mut goes = false;
+    fn stripped_header(&self, name: &str, line: usize, text: &[u8], winner: Winner) -> Stripped {
+        let mut stripped = Stripped::Stays;
         for (source, token_source) in self.0.iter().enumerate() {
             if let TokenSource::Header { name: own, scheme } = token_source
                 && own == name
                 && let Some(value) = after_scheme(text, scheme.as_deref())
             {
-                if keep == Some(Place { source, line, part: 0 }) {
-                    return Some(text.to_vec());
+                let goes = || looks_like_token(value) || scheme.is_some() && text.contains(&b',');
+                match winner.at(Place { source, line, part: 0 }) {
+                    Some(Stripped::Stays) => return Stripped::Stays,
+                    Some(_) => stripped = Stripped::Goes,
+                    None if goes() => stripped = Stripped::Goes,
+                    None => {}
                 }
-                goes |= looks_like_token(value) || scheme.is_some() && text.contains(&b',');
             }
         }
-        (!goes).then(|| text.to_vec())
+        stripped
     }
 
-    fn stripped_cookies(&self, line: usize, text: &[u8], keep: Option<Place>) -> Option<Vec<u8>> {
-        let goes = |part: usize, pair: &[u8]| {
+    fn stripped_cookies(&self, line: usize, text: &[u8], winner: Winner) -> Stripped {
+        if text.is_empty() {
+            return Stripped::Goes;
+        }
+        let goes = |(part, pair): &(usize, &[u8])| {
             self.0.iter().enumerate().any(|(source, token_source)| match token_source {
-                TokenSource::Cookie(name) => {
-                    keep != Some(Place { source, line, part })
-                        && cookie::value(pair, name).is_some_and(looks_like_token)
-                }
+                TokenSource::Cookie(name) => cookie::value(pair, name).is_some_and(|value| {
+                    winner
+                        .at(Place { source, line, part: *part })
+                        .map_or_else(|| looks_like_token(value), |own| own == Stripped::Goes)
+                }),
                 TokenSource::Header { .. } | TokenSource::Query(_) => false,
             })
         };
-        let kept = cookie::pairs(text).enumerate().filter(|(part, pair)| !goes(*part, pair));
+        if !cookie::pairs(text).enumerate().any(|pair| goes(&pair)) {
+            return Stripped::Stays;
+        }
+        let kept = cookie::pairs(text).enumerate().filter(|pair| !goes(pair));
         let joined = kept.map(|(_, pair)| pair).collect::<Vec<_>>().join(&b';');
         // The space behind a semicolon must not become the first byte of the line.
-        let line = if joined.len() == text.len() { &joined } else { joined.trim_ascii_start() };
-        (!line.is_empty()).then(|| line.to_vec())
+        let line = joined.trim_ascii_start();
+        if line.is_empty() { Stripped::Goes } else { Stripped::Becomes(line.to_vec()) }
     }
 
-    fn stripped_target(&self, head: &RequestHead<'_>, keep: Option<Place>) -> Option<Vec<u8>> {
+    fn stripped_target(&self, head: &RequestHead<'_>, winner: Winner) -> Option<Vec<u8>> {
         let query = head.query()?;
         let (mut part, mut dropped) = (0_usize, false);
         let kept = filter_query(query, |name, value| {
-            let place = |source| Some(Place { source, line: 0, part });
-            let drop = looks_like_token(value)
-                && self.query_source(name).is_some_and(|source| keep.is_none() || keep != place(source));
+            let drop = self.query_source(name).is_some_and(|source| {
+                let own = winner.at(Place { source, line: 0, part });
+                own.map_or_else(|| looks_like_token(value), |own| own == Stripped::Goes)
+            });
             part = part.saturating_add(1);
             dropped |= drop;
             drop
@@ -225,7 +269,7 @@ impl TokenSources {
     /// Path and query without the tokens in it.
     #[must_use]
     pub fn target_without_tokens(&self, head: &RequestHead<'_>) -> Vec<u8> {
-        self.stripped_target(head, None).unwrap_or_else(|| head.target().to_vec())
+        self.stripped_target(head, Winner::default()).unwrap_or_else(|| head.target().to_vec())
     }
 
     /// Any path and query without the token parameters, whatever they hold: for addresses that leave this host.
@@ -260,46 +304,49 @@ fn looks_like_token(value: &[u8]) -> bool {
     value.split(|byte| *byte == b'.').count() == 3
 }
 
-fn occurrences<'r>(head: &RequestHead<'r>, source: usize, token_source: &TokenSource) -> Vec<Candidate<'r>> {
+/// Adds every value of one source.
+fn find<'r>(
+    head: &RequestHead<'r>,
+    source: usize,
+    token_source: &TokenSource,
+    found: &mut Vec<Candidate<'r>>,
+) {
     let carrier = token_source.carrier();
-    let candidate = |line, part, value| Candidate { carrier, value, place: Place { source, line, part } };
+    let mut add = |line, part, value: Cow<'r, [u8]>| {
+        found.push(Candidate { carrier, value, place: Place { source, line, part } });
+    };
     match token_source {
-        TokenSource::Cookie(name) => head
-            .values("cookie")
-            .enumerate()
-            .flat_map(|(line, text)| {
-                cookie::pairs(text).enumerate().map(move |(part, pair)| (line, part, pair))
-            })
-            .filter_map(|(line, part, pair)| {
-                Some(candidate(line, part, Cow::Borrowed(cookie::value(pair, name)?)))
-            })
-            .collect(),
-        TokenSource::Header { name, scheme } => {
-            let lines: Vec<_> = head.values(name).collect();
-            // Envoy joins the lines of `Authorization` by commas, other hosts need not: either way it is ambiguous.
-            if name == "authorization" && lines.len() > 1 {
-                return Vec::new();
+        TokenSource::Cookie(name) => {
+            for (line, text) in head.values("cookie").enumerate() {
+                for (part, pair) in cookie::pairs(text).enumerate() {
+                    if let Some(value) = cookie::value(pair, name) {
+                        add(line, part, Cow::Borrowed(value));
+                    }
+                }
             }
-            lines
-                .into_iter()
-                .enumerate()
-                .filter_map(|(line, text)| {
-                    let value = after_scheme(text, scheme.as_deref())?;
-                    (scheme.is_none() || !text.contains(&b','))
-                        .then(|| candidate(line, 0, Cow::Borrowed(value)))
-                })
-                .collect()
         }
-        TokenSource::Query(name) => head
-            .query()
-            .into_iter()
-            .flat_map(|query| query.split(|byte| *byte == b'&').enumerate())
-            .filter_map(|(part, pair)| {
+        TokenSource::Header { name, scheme } => {
+            // Envoy joins the lines of `Authorization` by commas, other hosts need not: either way it is ambiguous.
+            if name == "authorization" && head.values(name).nth(1).is_some() {
+                return;
+            }
+            for (line, text) in head.values(name).enumerate() {
+                if let Some(value) = after_scheme(text, scheme.as_deref())
+                    && (scheme.is_none() || !text.contains(&b','))
+                {
+                    add(line, 0, Cow::Borrowed(value));
+                }
+            }
+        }
+        TokenSource::Query(name) => {
+            let pairs = head.query().map(|query| query.split(|byte| *byte == b'&'));
+            for (part, pair) in pairs.into_iter().flatten().enumerate() {
                 let (found, value) = cut(pair, b'=');
-                (form_decode(found).as_ref() == name.as_bytes())
-                    .then(|| candidate(0, part, form_decode(value.unwrap_or_default())))
-            })
-            .collect(),
+                if form_decode(found).as_ref() == name.as_bytes() {
+                    add(0, part, form_decode(value.unwrap_or_default()));
+                }
+            }
+        }
     }
 }
 
@@ -310,20 +357,23 @@ fn after_scheme<'r>(line: &'r [u8], scheme: Option<&str>) -> Option<&'r [u8]> {
     found.eq_ignore_ascii_case(scheme.as_bytes()).then(|| rest.strip_prefix(b" "))?
 }
 
-/// The edits that make of each line of a header what `edit` says; none if nothing changes.
-fn edited_lines(
-    head: &RequestHead<'_>,
-    name: &str,
-    edit: impl Fn(usize, &[u8]) -> Option<Vec<u8>>,
-) -> Vec<HeadEdit> {
-    let before: Vec<&[u8]> = head.values(name).collect();
-    let after: Vec<Vec<u8>> = before.iter().enumerate().filter_map(|(line, text)| edit(line, text)).collect();
-    if before == after {
-        return Vec::new();
+/// The edits that make of each line of a header what `strip` says; none if nothing changes.
+fn edit_lines<'e>(
+    head: &RequestHead<'e>,
+    name: &'e str,
+    edits: &mut Vec<HeadEdit<'e>>,
+    strip: impl Fn(usize, &'e [u8]) -> Stripped,
+) {
+    let lines = || head.values(name).enumerate().map(|(line, text)| (text, strip(line, text)));
+    if lines().all(|(_, stripped)| stripped == Stripped::Stays) {
+        return;
     }
-    let mut lines = after.into_iter();
-    let Some(first) = lines.next() else { return vec![HeadEdit::Remove(name.to_owned())] };
-    let mut edits = vec![HeadEdit::Set(name.to_owned(), first)];
-    edits.extend(lines.map(|line| HeadEdit::Add(name.to_owned(), line)));
-    edits
+    let mut kept = lines().filter_map(|(text, stripped)| match stripped {
+        Stripped::Becomes(text) => Some(Cow::Owned(text)),
+        Stripped::Goes => None,
+        Stripped::Stays => Some(Cow::Borrowed(text)),
+    });
+    let Some(first) = kept.next() else { return edits.push(HeadEdit::Remove(name)) };
+    edits.push(HeadEdit::Set(name, first));
+    edits.extend(kept.map(|line| HeadEdit::Add(name, line)));
 }

@@ -1,5 +1,7 @@
 //! The words that host and core share: the head of a request, its edits, and an answer.
 
+use std::borrow::Cow;
+
 /// A header line as the host delivers it: a lower-case name and raw bytes.
 pub type Field = (String, Vec<u8>);
 
@@ -77,13 +79,13 @@ impl<'r> RequestHead<'r> {
 
 /// One change to the head of a request on its way to the upstream.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum HeadEdit {
+pub enum HeadEdit<'e> {
     /// Adds a line, and keeps those of the same name.
-    Add(String, Vec<u8>),
+    Add(&'e str, Cow<'e, [u8]>),
     /// Removes every line of that name.
-    Remove(String),
+    Remove(&'e str),
     /// Replaces every line of that name by this one.
-    Set(String, Vec<u8>),
+    Set(&'e str, Cow<'e, [u8]>),
 }
 
 /// An answer of the filter's own.

@@ -5,28 +5,28 @@
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode, percent_encode};
 
-use crate::access::{self, Asking};
+use crate::access;
 use crate::extract::Carrier;
 use crate::http::{RequestHead, Response, cut};
-use crate::jwt::{Budget, JwsFault, NumericDate, Signatures, VerifiedJwt, VerifyError};
+use crate::jwt::{Budget, Clock, JwsFault, Signatures, VerifiedJwt, VerifyError};
 use crate::path::PlainPath;
-use crate::policy::{Asked, Decision, Event, Policy, answer, verify};
+use crate::policy::{Decision, Event, Policy, answer};
 use crate::reply::Rejection;
 use crate::session::{Endpoint, Login, Session};
 
-pub(crate) fn decide(
-    policy: &Policy,
-    head: &RequestHead<'_>,
-    now: NumericDate,
+pub(crate) fn decide<'d>(
+    policy: &'d Policy,
+    head: &RequestHead<'d>,
+    clock: &impl Clock,
     signatures: &impl Signatures,
-) -> Decision {
+) -> Decision<'d> {
     let path = PlainPath::new(head.path());
     let session = policy.session.as_ref();
     let endpoint = session.and_then(|session| Some((session, session.endpoint(path.as_ref())?)));
     if let Some((session, Endpoint::Logout)) = endpoint {
         return match access::preflight(head) {
             Some(_) => answer(session.preflight(head), Event::Preflight),
-            None => policy.sign_out(session, Asked { head, by: Asking::of(head) }),
+            None => policy.sign_out(session, head),
         };
     }
     let auth = endpoint.map(|(session, _)| session);
@@ -45,16 +45,16 @@ pub(crate) fn decide(
     let Some(candidate) = policy.sources.first_found(head) else {
         return refuse(policy, Rejection::NoCredentials, head);
     };
-    let jwt = match verify(&policy.verifier, &candidate, now, &mut Budget::default(), signatures) {
-        Ok(jwt) => jwt,
+    let token = match policy.verify(&candidate, clock, &mut Budget::default(), signatures) {
+        Ok(token) => token,
         Err(fault) => return refuse(policy, Rejection::Token(fault), head),
     };
     match (auth, session) {
-        (Some(session), _) => sign_in(policy, session, candidate.carrier, &jwt, head, now),
+        (Some(session), _) => sign_in(policy, session, candidate.carrier, &token.jwt, head, clock),
         (None, Some(session)) if candidate.carrier == Carrier::Cookie && !session.lets_cookie(head) => {
             refuse(policy, Rejection::Csrf, head)
         }
-        (None, _) => policy.forward_verified(&jwt, &candidate, head),
+        (None, _) => policy.forward_verified(token, candidate.place(), head),
     }
 }
 
@@ -62,10 +62,10 @@ fn sign_in(
     policy: &Policy,
     session: &Session,
     carrier: Carrier,
-    jwt: &VerifiedJwt<'_>,
+    jwt: &VerifiedJwt,
     head: &RequestHead<'_>,
-    now: NumericDate,
-) -> Decision {
+    clock: &impl Clock,
+) -> Decision<'static> {
     if head.method() == b"OPTIONS" {
         return answer(preflight_answer(session), Event::Preflight);
     }
@@ -77,7 +77,7 @@ fn sign_in(
     if carrier == Carrier::Cookie {
         return answer(plain(403, "No token found in request"), Event::Refused(Rejection::NoCredentials));
     }
-    match session.set_cookie(head, jwt, now) {
+    match session.set_cookie(head, jwt, clock.now()) {
         None => refuse(policy, Rejection::TokenTooLarge, head),
         Some(cookie) => {
             let response = with_cors(session, plain(204, "")).with("set-cookie", cookie);
@@ -108,7 +108,7 @@ fn with_cors(session: &Session, response: Response) -> Response {
     }
 }
 
-fn refuse(policy: &Policy, rejection: Rejection, head: &RequestHead<'_>) -> Decision {
+fn refuse(policy: &Policy, rejection: Rejection, head: &RequestHead<'_>) -> Decision<'static> {
     let response = match &rejection {
         Rejection::Token(VerifyError::ClaimMismatch { name, absent }) => {
             let text =

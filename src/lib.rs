@@ -16,7 +16,7 @@
 //!
 //! The core ([`Policy::decide`]) takes values and returns a [`Decision`]; it knows no host and no clock. The adapter to
 //! Envoy holds no rule. Modules depend on each other in one direction, which `tests/architecture.rs` holds:
-//! `host`, `decide`, `strict`, `jwtproxy`, `config`, `policy`, `claim_headers`, `session`, `extract`, `reply`, `access`,
+//! `host`, `decide`, `strict`, `jwtproxy`, `config`, `policy`, `token_cache`, `claim_headers`, `session`, `extract`, `reply`, `access`,
 //! `path`, `cookie`, `address`, `http`, `jwt`.
 
 mod access;
@@ -36,9 +36,10 @@ mod policy;
 mod reply;
 mod session;
 mod strict;
+mod token_cache;
 
 pub use config::{ConfigError, Env};
 pub use http::{Field, GrpcStatus, HeadEdit, RequestHead, Response};
-pub use jwt::{NumericDate, RustCrypto, Signatures};
+pub use jwt::{Clock, NumericDate, RustCrypto, Signatures};
 pub use policy::{Answer, Decision, Event, Forward, Policy};
 pub use reply::Rejection;

@@ -1,5 +1,7 @@
 //! Paths and the rules that match them.
 
+use std::borrow::Cow;
+
 use percent_encoding::percent_decode;
 use regex_lite::Regex;
 
@@ -7,14 +9,20 @@ use crate::http::RequestHead;
 
 /// A path that every reader understands alike: percent-decoded once, dot segments resolved, slashes as they came.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PlainPath(String);
+pub struct PlainPath<'p>(Cow<'p, str>);
 
-impl PlainPath {
+impl<'p> PlainPath<'p> {
     /// Normalises the path of a request. `None` where what the upstream makes of it cannot be known: an encoded
     /// slash or backslash or NUL, a backslash, a fragment, a dot segment with parameters, an escape left after decoding, bytes
     /// that are no UTF-8, or no leading slash (CONNECT, `OPTIONS *`).
     #[must_use]
-    pub fn new(path: &[u8]) -> Option<Self> {
+    pub fn new(path: &'p [u8]) -> Option<Self> {
+        if path.starts_with(b"/")
+            && path.iter().all(|byte| is_plain(*byte))
+            && !path.windows(2).any(|pair| pair == b"/.")
+        {
+            return std::str::from_utf8(path).ok().map(Cow::Borrowed).map(Self);
+        }
         if !path.starts_with(b"/") || path.contains(&b'#') || contains_escaped(path, b"/\\") {
             return None;
         }
@@ -23,7 +31,7 @@ impl PlainPath {
         if decoded.bytes().any(|byte| byte < b' ' || matches!(byte, b'%' | b'\\' | 0x7f)) {
             return None;
         }
-        remove_dot_segments(&decoded).map(Self)
+        remove_dot_segments(&decoded).map(Cow::Owned).map(Self)
     }
 
     /// The path as text.
@@ -37,6 +45,11 @@ impl PlainPath {
     pub fn is_endpoint(&self, path: &str) -> bool {
         self.0.strip_prefix(path).is_some_and(|rest| matches!(rest, "" | "/"))
     }
+}
+
+/// Bytes that mean themselves.
+const fn is_plain(byte: u8) -> bool {
+    byte.is_ascii_graphic() && !matches!(byte, b'%' | b'\\' | b'#')
 }
 
 fn contains_escaped(path: &[u8], bytes: &[u8]) -> bool {
@@ -85,7 +98,7 @@ pub enum PathPattern {
 impl PathPattern {
     /// Whether it matches.
     #[must_use]
-    pub fn matches(&self, path: &PlainPath) -> bool {
+    pub fn matches(&self, path: &PlainPath<'_>) -> bool {
         let path = path.as_str();
         match self {
             Self::Exact(exact) => path == exact,
@@ -119,7 +132,7 @@ pub struct PublicMatch(());
 impl PublicPaths {
     /// Looks for a rule that makes this request public. CONNECT matches none.
     #[must_use]
-    pub fn matching(&self, head: &RequestHead<'_>, path: Option<&PlainPath>) -> Option<PublicMatch> {
+    pub fn matching(&self, head: &RequestHead<'_>, path: Option<&PlainPath<'_>>) -> Option<PublicMatch> {
         let path = path.filter(|_| head.method() != b"CONNECT")?;
         self.0
             .iter()
@@ -135,7 +148,7 @@ impl PublicPaths {
     #[must_use]
     pub fn is_everything(&self) -> bool {
         let is_public = |path: &str| {
-            let path = PlainPath(path.to_owned());
+            let path = PlainPath(Cow::Borrowed(path));
             self.0.iter().any(|public| public.pattern.matches(&path))
         };
         ["/", "/a", "/~jwtproxy/42/Probe.x", "/\u{e9}/-/_", "/index.html"].into_iter().all(is_public)
@@ -148,7 +161,7 @@ mod tests {
 
     #[test]
     fn paths_are_normalised_or_refused() {
-        let plain = |path: &str| PlainPath::new(path.as_bytes()).map(|path| path.0);
+        let plain = |path: &str| PlainPath::new(path.as_bytes()).map(|path| path.0.into_owned());
         for (path, normal) in [
             ("/", "/"),
             ("/a/./b/../c", "/a/c"),

@@ -1,18 +1,25 @@
 //! A configuration, ready to judge, and what both profiles do with a request once it is judged.
 
+use std::borrow::Cow;
+use std::rc::Rc;
+
 use crate::access::{Asking, Preflight, Site};
 use crate::claim_headers::ClaimHeaders;
-use crate::extract::{Candidate, ForwardToken, TokenSources};
+use crate::extract::{Candidate, ForwardToken, Place, TokenSources, Winner};
 use crate::http::{HeadEdit, RequestHead, Response};
-use crate::jwt::{Budget, NumericDate, Signatures, VerifiedJwt, Verifier, VerifyError};
+use crate::jwt::{Budget, Clock, Signatures, VerifiedJwt, Verifier, VerifyError};
 use crate::path::{PlainPath, PublicMatch, PublicPaths};
 use crate::reply::Rejection;
 use crate::session::{Endpoint, Session};
+use crate::token_cache::{KnownToken, TokenCache};
 
 /// A configuration, ready to judge requests. Made by [`Policy::from_json`].
-#[derive(Clone, Debug)]
+///
+/// It remembers the tokens that it verified, so it belongs to one thread.
+#[derive(Debug)]
 pub struct Policy {
     pub(crate) verifier: Verifier,
+    pub(crate) tokens: TokenCache,
     pub(crate) sources: TokenSources,
     pub(crate) forward_token: ForwardToken,
     pub(crate) public_paths: PublicPaths,
@@ -22,12 +29,12 @@ pub struct Policy {
 }
 
 /// What becomes of a request.
-#[derive(Clone, Debug)]
-pub enum Decision {
+#[derive(Debug)]
+pub enum Decision<'d> {
     /// The filter answers it.
     Answer(Answer),
     /// The upstream answers it.
-    Forward(Forward),
+    Forward(Forward<'d>),
 }
 
 /// An answer of the filter's own, and why.
@@ -37,13 +44,6 @@ pub struct Answer {
     pub response: Response,
     /// Why.
     pub event: Event,
-}
-
-/// A request and who made it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Asked<'h, 'r> {
-    pub(crate) head: &'h RequestHead<'r>,
-    pub(crate) by: Asking,
 }
 
 /// Why the filter answers by itself.
@@ -60,56 +60,76 @@ pub enum Event {
 }
 
 /// The permit to forward a request: it has a verified token, or needs none. Each has one maker, which asks for the proof.
-#[derive(Clone, Debug)]
-pub struct Forward {
-    edits: Vec<HeadEdit>,
-    verified: bool,
+#[derive(Debug)]
+pub struct Forward<'d> {
+    policy: &'d Policy,
+    head: RequestHead<'d>,
+    /// The verified token and where it was found.
+    token: Option<(Rc<KnownToken>, Place)>,
 }
 
-impl Forward {
-    fn verified(_: &VerifiedJwt<'_>, edits: Vec<HeadEdit>) -> Self {
-        Self { edits, verified: true }
-    }
-
-    fn public(_: PublicMatch, edits: Vec<HeadEdit>) -> Self {
-        Self { edits, verified: false }
-    }
-
-    fn preflight(_: Preflight, edits: Vec<HeadEdit>) -> Self {
-        Self { edits, verified: false }
-    }
-
+impl Forward<'_> {
     /// The changes to make to the head first, in order.
     #[must_use]
-    pub fn edits(&self) -> &[HeadEdit] {
-        &self.edits
+    pub fn edits(&self) -> Vec<HeadEdit<'_>> {
+        let Policy { sources, forward_token, claim_headers, .. } = self.policy;
+        let mut edits = Vec::new();
+        if *forward_token != ForwardToken::Everything {
+            let place = self.token.as_ref().map(|(_, place)| *place);
+            let winner = Winner { place, stays: *forward_token == ForwardToken::Winner };
+            sources.strip(&self.head, winner, &mut edits);
+        }
+        if let ForwardToken::Header { name, scheme } = forward_token {
+            edits.extend(claim_headers.remove_twins(&self.head, name));
+            self.hand_on(name, scheme.as_deref(), &mut edits);
+        }
+        claim_headers.edit(&self.head, self.token.as_ref().map(|(known, _)| &known.headers), &mut edits);
+        edits
+    }
+
+    /// Gives the upstream the verified token in a header; a client must not hand it one there.
+    fn hand_on<'e>(&'e self, name: &'e str, scheme: Option<&str>, edits: &mut Vec<HeadEdit<'e>>) {
+        if let Some((known, _)) = &self.token {
+            let compact = known.jwt.compact();
+            let value = match scheme {
+                None => Cow::Borrowed(compact.as_bytes()),
+                Some(scheme) => Cow::Owned(format!("{scheme} {compact}").into_bytes()),
+            };
+            edits.push(HeadEdit::Set(name, value));
+            return;
+        }
+        let foreign = name == "authorization"
+            && scheme.is_some_and(|scheme| !self.head.values(name).any(|line| mentions(line, scheme)));
+        if self.head.value(name).is_some() && !foreign {
+            edits.push(HeadEdit::Remove(name));
+        }
     }
 
     /// Whether a token was verified; else the request needs none.
     #[must_use]
     pub const fn is_verified(&self) -> bool {
-        self.verified
+        self.token.is_some()
     }
 }
 
 impl Policy {
     /// 7. The sign-out endpoint; also that of the profile jwtproxy.
-    pub(crate) fn sign_out(&self, session: &Session, asked: Asked<'_, '_>) -> Decision {
-        let head = asked.head;
+    pub(crate) fn sign_out(&self, session: &Session, head: &RequestHead<'_>) -> Decision<'static> {
+        let asking = Asking::of(head);
         let site = session.site(head);
         let allowed = match head.method() {
             b"POST" => site != Site::Cross,
             // Without Fetch metadata an image of another site looks like this as well.
             b"GET" => {
-                asked.by == Asking::Navigation
+                asking == Asking::Navigation
                     && matches!(head.value("sec-fetch-site"), Some(b"same-origin" | b"none"))
             }
-            _ => return self.refuse(Rejection::MethodNotAllowed, asked, false),
+            _ => return self.refuse(Rejection::MethodNotAllowed, head, false),
         };
         if !allowed {
-            return self.refuse(Rejection::Csrf, asked, false);
+            return self.refuse(Rejection::Csrf, head, false);
         }
-        let response = match asked.by {
+        let response = match asking {
             Asking::Navigation => see_other(session.return_location(head)),
             Asking::Grpc | Asking::GrpcWeb | Asking::Script => Response::new(204),
         };
@@ -121,10 +141,10 @@ impl Policy {
     pub(crate) fn refuse(
         &self,
         rejection: Rejection,
-        asked: Asked<'_, '_>,
+        head: &RequestHead<'_>,
         cookies_are_dead: bool,
-    ) -> Decision {
-        let Asked { head, by } = asked;
+    ) -> Decision<'static> {
+        let by = Asking::of(head);
         let Some(session) = &self.session else {
             return answer(rejection.answer(by, head, None), Event::Refused(rejection));
         };
@@ -156,54 +176,45 @@ impl Policy {
         answer(session.with_cors(head, response), Event::Refused(rejection))
     }
 
-    pub(crate) fn forward_verified(
+    pub(crate) const fn forward_verified<'d>(
+        &'d self,
+        token: Rc<KnownToken>,
+        found_at: Place,
+        head: &RequestHead<'d>,
+    ) -> Decision<'d> {
+        Decision::Forward(Forward { policy: self, head: *head, token: Some((token, found_at)) })
+    }
+
+    pub(crate) const fn forward_public<'d>(&'d self, _: PublicMatch, head: &RequestHead<'d>) -> Decision<'d> {
+        Decision::Forward(Forward { policy: self, head: *head, token: None })
+    }
+
+    pub(crate) const fn forward_preflight<'d>(
+        &'d self,
+        _: Preflight,
+        head: &RequestHead<'d>,
+    ) -> Decision<'d> {
+        Decision::Forward(Forward { policy: self, head: *head, token: None })
+    }
+
+    /// Verifies the value of one source, unless it is known.
+    pub(crate) fn verify(
         &self,
-        jwt: &VerifiedJwt<'_>,
-        winner: &Candidate<'_>,
-        head: &RequestHead<'_>,
-    ) -> Decision {
-        let mut edits = match &self.forward_token {
-            ForwardToken::Everything => Vec::new(),
-            ForwardToken::No | ForwardToken::Header { .. } => self.sources.strip(head, None),
-            ForwardToken::Winner => self.sources.strip(head, Some(winner)),
-        };
-        if let ForwardToken::Header { name, scheme } = &self.forward_token {
-            let scheme = scheme.as_ref().map_or_else(String::new, |scheme| format!("{scheme} "));
-            edits.extend(self.claim_headers.remove_twins(head, name));
-            edits.push(HeadEdit::Set(name.clone(), format!("{scheme}{}", jwt.compact()).into_bytes()));
+        candidate: &Candidate<'_>,
+        clock: &impl Clock,
+        budget: &mut Budget,
+        signatures: &impl Signatures,
+    ) -> Result<Rc<KnownToken>, VerifyError> {
+        let is_timely = |jwt: &VerifiedJwt| self.verifier.is_timely(jwt, clock.recent());
+        if let Some(known) = self.tokens.get(candidate.bytes(), is_timely) {
+            return Ok(known);
         }
-        edits.extend(self.claim_headers.edits(head, Some(jwt)));
-        Decision::Forward(Forward::verified(jwt, edits))
-    }
-
-    pub(crate) fn forward_public(&self, public: PublicMatch, head: &RequestHead<'_>) -> Decision {
-        Decision::Forward(Forward::public(public, self.edits_without_token(head)))
-    }
-
-    pub(crate) fn forward_preflight(&self, preflight: Preflight, head: &RequestHead<'_>) -> Decision {
-        Decision::Forward(Forward::preflight(preflight, self.edits_without_token(head)))
-    }
-
-    fn edits_without_token(&self, head: &RequestHead<'_>) -> Vec<HeadEdit> {
-        let mut edits = match &self.forward_token {
-            ForwardToken::Everything => Vec::new(),
-            ForwardToken::No | ForwardToken::Winner | ForwardToken::Header { .. } => {
-                self.sources.strip(head, None)
-            }
-        };
-        // A client must not hand the upstream a token where it expects one that was verified.
-        if let ForwardToken::Header { name, scheme } = &self.forward_token {
-            edits.extend(self.claim_headers.remove_twins(head, name));
-            let foreign = name == "authorization"
-                && scheme
-                    .as_ref()
-                    .is_some_and(|scheme| !head.values(name).any(|line| mentions(line, scheme)));
-            if head.value(name).is_some() && !foreign {
-                edits.push(HeadEdit::Remove(name.clone()));
-            }
-        }
-        edits.extend(self.claim_headers.edits(head, None));
-        edits
+        // A token is ASCII; what is not even UTF-8 has no parts.
+        let compact = std::str::from_utf8(candidate.bytes()).unwrap_or_default();
+        let jwt = self.verifier.verify(compact, clock.now(), budget, signatures)?;
+        let known = Rc::new(KnownToken { headers: self.claim_headers.prepare(&jwt), jwt });
+        self.tokens.add(&known);
+        Ok(known)
     }
 
     /// The providers of the configuration.
@@ -225,19 +236,7 @@ impl Policy {
     }
 }
 
-/// Verifies the value of one source.
-pub(crate) fn verify<'c>(
-    verifier: &Verifier,
-    candidate: &'c Candidate<'_>,
-    now: NumericDate,
-    budget: &mut Budget,
-    signatures: &impl Signatures,
-) -> Result<VerifiedJwt<'c>, VerifyError> {
-    // A token is ASCII; what is not even UTF-8 has no parts.
-    verifier.verify(candidate.text().unwrap_or_default(), now, budget, signatures)
-}
-
-pub(crate) fn answer(response: Response, event: Event) -> Decision {
+pub(crate) fn answer(response: Response, event: Event) -> Decision<'static> {
     Decision::Answer(Answer { response, event })
 }
 

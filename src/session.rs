@@ -77,7 +77,7 @@ impl Here<'_> {
 impl Session {
     /// The endpoint of that path.
     #[must_use]
-    pub fn endpoint(&self, path: Option<&PlainPath>) -> Option<Endpoint> {
+    pub fn endpoint(&self, path: Option<&PlainPath<'_>>) -> Option<Endpoint> {
         let is = |endpoint: &Option<String>| matches!((path, endpoint), (Some(path), Some(endpoint)) if path.is_endpoint(endpoint));
         if is(&self.auth_path) {
             Some(Endpoint::Auth)
@@ -256,12 +256,7 @@ impl Session {
 
     /// The `Set-Cookie` line for a verified token; `None` if browsers would drop it for its size.
     #[must_use]
-    pub fn set_cookie(
-        &self,
-        head: &RequestHead<'_>,
-        jwt: &VerifiedJwt<'_>,
-        now: NumericDate,
-    ) -> Option<String> {
+    pub fn set_cookie(&self, head: &RequestHead<'_>, jwt: &VerifiedJwt, now: NumericDate) -> Option<String> {
         let max_age = jwt.expires().map(|exp| whole_seconds(exp.seconds() - now.seconds()));
         self.cookie.set(jwt.compact(), max_age, self.here(head).https)
     }

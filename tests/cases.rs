@@ -33,5 +33,7 @@ fn check(policy: &Policy, case: &Case) -> Result<(), String> {
             return Err(format!("reason: wanted {wanted}, found {:?}", answer.event));
         }
     }
-    outcome.check(&case.expect)
+    outcome.check(&case.expect)?;
+    let (_, again) = through_core(policy, &case.fields, case.now.unwrap_or_else(now));
+    again.check(&case.expect).map_err(|fault| format!("the second time, with the token known: {fault}"))
 }

@@ -11,6 +11,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::thread::sleep;
+use std::time::Duration;
 
 use rig::envoy::{Envoy, Options};
 use rig::http::{Connection, Response, raw};
@@ -63,6 +65,9 @@ impl Place {
         line.map(|value| value.parse().expect("a number"))
     }
 }
+
+/// The filter hands its counts over once in a second.
+const TICK: Duration = Duration::from_millis(1_300);
 
 fn bytes<'a>(headers: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a [u8])> {
     headers.iter().map(|(name, value)| (*name, value.as_bytes())).collect()
@@ -176,6 +181,7 @@ fn every_outcome_is_counted() {
     ] {
         assert_eq!(place.send(method, path, &headers, b"").status, status, "{method} {path} {headers:?}");
     }
+    sleep(TICK);
     assert_eq!(
         counters(),
         of(&[
@@ -295,6 +301,7 @@ fn envoy_lets_no_path_through_without_its_slash() {
             ("accept", "text/html"),
         ]);
         let answers = h2::bodies(place.port, &[request]);
+        sleep(TICK);
         (answers[0].is_some(), place.stat("wasmcustom.jwtproxy_signed_in_total"))
     };
     for path in ["http://evil.example/", "@evil.example/", ""] {
@@ -469,6 +476,7 @@ fn the_module_exports_what_the_filter_has_something_to_do_in() {
         "proxy_on_delete",
         "proxy_on_memory_allocate",
         "proxy_on_request_headers",
+        "proxy_on_tick",
         "proxy_on_vm_start",
     ];
     assert_eq!(exports.iter().map(String::as_str).collect::<Vec<_>>(), expected);

@@ -41,7 +41,13 @@ struct Setup {
     public: bool,
 }
 
-static SETUPS: LazyLock<Vec<Setup>> = LazyLock::new(|| {
+/// A policy belongs to one thread, as its worker does. It remembers tokens from case to case.
+fn setups() -> &'static [Setup] {
+    thread_local!(static SETUPS: &'static [Setup] = load_setups().leak());
+    SETUPS.with(|setups| *setups)
+}
+
+fn load_setups() -> Vec<Setup> {
     let session =
         json!({"login_url": LOGIN, "allowed_origins": [ALLOWED_ORIGIN], "logout_path": "/jwt/logout"});
     let public = json!([{"exact": "/healthz"}, {"prefix": "/static/"}, {"regex": "^/api/(live|ready)$"}]);
@@ -81,7 +87,7 @@ static SETUPS: LazyLock<Vec<Setup>> = LazyLock::new(|| {
         }
     })
     .collect()
-});
+}
 
 static VALID: LazyLock<String> = LazyLock::new(|| token("a", "RS256", 3600));
 
@@ -327,7 +333,7 @@ proptest! {
 
     #[test]
     fn nobody_gets_in_and_nothing_leaks(fields in request()) {
-        for setup in SETUPS.iter() {
+        for setup in setups() {
             let (decision, outcome) = through_core(&setup.policy, &fields, now());
             check(setup, &fields, &decision, &outcome).map_err(|fault| {
                 TestCaseError::fail(format!("{}: {fault}\n{outcome:?}", setup.name))
@@ -341,7 +347,7 @@ proptest! {
             [(":path", "/?token="), ("authorization", "Bearer "), ("cookie", "access_token="), ("x-token", "")];
         let (name, before) = SOURCES[source];
         let fields = vec![(name.to_owned(), [before.as_bytes(), &token].concat())];
-        for setup in SETUPS.iter() {
+        for setup in setups() {
             let (decision, _) = through_core(&setup.policy, &fields, now());
             prop_assert!(matches!(decision, Decision::Answer(_)), "{}", setup.name);
         }

@@ -11,6 +11,7 @@ mod sources;
 use crate::jwt::{Json, Profile, Verifier};
 use crate::path::PlainPath;
 use crate::policy::Policy;
+use crate::token_cache::TokenCache;
 
 pub use error::ConfigError;
 use error::Result;
@@ -88,6 +89,7 @@ impl Policy {
         }
         Ok(Self {
             verifier: Verifier::new(providers, profile),
+            tokens: TokenCache::default(),
             sources,
             forward_token,
             public_paths,

@@ -60,6 +60,7 @@ fn provider(node: &Node, reading: &mut Reading<'_>) -> Result<(Provider, Vec<(St
     for key in key_nodes.non_empty_list("write at least one key")? {
         all_keys.extend(keys(&key, &algorithms, reading)?);
     }
+    let claim_headers = fields.read("claim_headers", claim_headers)?.unwrap_or_default();
     let max_ttl = fields.read("max_ttl_seconds", Node::seconds)?;
     let require_exp = fields.flag("require_exp")?;
     if max_ttl.is_some() && require_exp == Some(false) {
@@ -78,6 +79,7 @@ fn provider(node: &Node, reading: &mut Reading<'_>) -> Result<(Provider, Vec<(St
         required_claims: fields
             .read("required_claims", |node| required_claims(node, reading))?
             .unwrap_or_default(),
+        kept_claims: claim_headers.iter().map(|(_, claim)| claim.clone()).collect(),
         profile: reading.profile,
     };
     for algorithm in algorithms {
@@ -92,7 +94,7 @@ fn provider(node: &Node, reading: &mut Reading<'_>) -> Result<(Provider, Vec<(St
             reading.warn(&key_nodes, &message);
         }
     }
-    Ok((provider, fields.read("claim_headers", claim_headers)?.unwrap_or_default()))
+    Ok((provider, claim_headers))
 }
 
 fn named_algorithms(node: &Node) -> Result<Vec<Algorithm>> {

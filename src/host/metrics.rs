@@ -5,10 +5,18 @@ use std::cell::RefCell;
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::MetricType;
 
-/// The counters of one configuration; workers with equal names share a value.
+/// The counters of one configuration; workers with equal names share a value. What they count reaches Envoy with the
+/// next [`flush`](Self::flush).
 pub(super) struct Metrics {
-    /// A dozen at the most: looking through them is as quick as hashing.
-    counters: RefCell<Vec<(&'static str, u32)>>,
+    /// Two dozen at the most: looking through them is as quick as hashing.
+    counters: RefCell<Vec<Counter>>,
+}
+
+struct Counter {
+    /// The outcome or the reason that it counts.
+    key: &'static str,
+    id: u32,
+    since_flush: i64,
 }
 
 impl Metrics {
@@ -16,18 +24,18 @@ impl Metrics {
     pub(super) fn new() -> Self {
         let metrics = Self { counters: RefCell::default() };
         for outcome in ["forwarded", "preflight", "public", "refused", "signed_in", "signed_out"] {
-            metrics.counter(outcome, &format!("jwtproxy_{outcome}_total"));
+            metrics.add(outcome, 0, || format!("jwtproxy_{outcome}_total"));
         }
         metrics
     }
 
     pub(super) fn count(&self, outcome: &'static str) {
-        self.increment(outcome, || format!("jwtproxy_{outcome}_total"));
+        self.add(outcome, 1, || format!("jwtproxy_{outcome}_total"));
     }
 
     pub(super) fn count_refused(&self, reason: &'static str) {
         self.count("refused");
-        self.increment(reason, || format!("jwtproxy_refused_{reason}_total"));
+        self.add(reason, 1, || format!("jwtproxy_refused_{reason}_total"));
     }
 
     #[expect(clippy::unused_self, reason = "gauges are set once, and need no memory")]
@@ -37,16 +45,29 @@ impl Metrics {
         }
     }
 
-    fn increment(&self, key: &'static str, name: impl Fn() -> String) {
-        let known = self.counters.borrow().iter().find(|(own, _)| *own == key).map(|(_, counter)| *counter);
-        if let Some(counter) = known.or_else(|| self.counter(key, &name())) {
-            let _ = hostcalls::increment_metric(counter, 1);
+    /// Tells Envoy.
+    pub(super) fn flush(&self) {
+        let Ok(mut counters) = self.counters.try_borrow_mut() else { return };
+        for counter in counters.iter_mut().filter(|counter| counter.since_flush != 0) {
+            if hostcalls::increment_metric(counter.id, counter.since_flush).is_ok() {
+                counter.since_flush = 0;
+            }
         }
     }
 
-    fn counter(&self, key: &'static str, name: &str) -> Option<u32> {
-        let counter = hostcalls::define_metric(MetricType::Counter, name).ok()?;
-        self.counters.borrow_mut().push((key, counter));
-        Some(counter)
+    fn add(&self, key: &'static str, count: i64, name: impl Fn() -> String) {
+        let Ok(mut counters) = self.counters.try_borrow_mut() else { return };
+        if let Some(counter) = counters.iter_mut().find(|counter| counter.key == key) {
+            counter.since_flush = counter.since_flush.saturating_add(count);
+        } else if let Ok(id) = hostcalls::define_metric(MetricType::Counter, &name()) {
+            counters.push(Counter { key, id, since_flush: count });
+        }
+    }
+}
+
+/// The last counts of a configuration that another one replaces.
+impl Drop for Metrics {
+    fn drop(&mut self) {
+        self.flush();
     }
 }

@@ -1,10 +1,11 @@
 //! The adapter to Envoy: reads the head, asks the policy, obeys. It holds no rule.
 
+mod clock;
 mod metrics;
 mod signatures;
 
 use std::rc::Rc;
-use std::time::UNIX_EPOCH;
+use std::time::Duration;
 
 use log::{debug, error, info, warn};
 use proxy_wasm::hostcalls;
@@ -12,8 +13,8 @@ use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{Action, ContextType, GrpcStatusCode, LogLevel, MapType};
 
 use crate::http::{GrpcStatus, HeadEdit, RequestHead, Response};
-use crate::jwt::NumericDate;
 use crate::policy::{Decision, Event, Policy};
+use clock::HostClock;
 use metrics::Metrics;
 use signatures::HostOrCrate;
 
@@ -21,6 +22,9 @@ proxy_wasm::main! {{
     proxy_wasm::set_log_level(LogLevel::Debug);
     proxy_wasm::set_root_context(|_| Box::new(Root::default()));
 }}
+
+/// The age that the time may have where a token is found in the cache.
+const TICK: Duration = Duration::from_secs(1);
 
 /// One configuration in one worker.
 #[derive(Default)]
@@ -30,6 +34,7 @@ struct Root {
 
 struct Filter {
     policy: Policy,
+    clock: HostClock,
     signatures: HostOrCrate,
     metrics: Metrics,
 }
@@ -39,6 +44,7 @@ impl Context for Root {}
 impl RootContext for Root {
     /// A wrong configuration is refused: Envoy then keeps the one before, or does not start.
     fn on_configure(&mut self, _: usize) -> bool {
+        follow_log_level();
         let text = self.get_plugin_configuration().unwrap_or_default();
         let policy = match Policy::from_json(&text, &|name: &str| std::env::var(name).ok()) {
             Ok(policy) => policy,
@@ -58,8 +64,18 @@ impl RootContext for Root {
         metrics.set_gauge("jwtproxy_signatures_by_host", signatures.is_host());
         // A gauge is that of its last writer: two filters of one Envoy must not share this one.
         metrics.set_gauge(&format!("jwtproxy_open_{}", plugin_name()), policy.is_open());
-        self.filter = Some(Rc::new(Filter { policy, signatures, metrics }));
+        self.set_tick_period(TICK);
+        self.filter = Some(Rc::new(Filter { policy, clock: HostClock::default(), signatures, metrics }));
         true
+    }
+
+    /// What need not be done for each request.
+    fn on_tick(&mut self) {
+        follow_log_level();
+        if let Some(filter) = &self.filter {
+            filter.clock.tick();
+            filter.metrics.flush();
+        }
     }
 
     fn create_http_context(&self, _: u32) -> Option<Box<dyn HttpContext>> {
@@ -80,7 +96,13 @@ impl Context for Stream {}
 
 impl HttpContext for Stream {
     fn on_http_request_headers(&mut self, _: usize, _: bool) -> Action {
-        let action = self.filter.as_ref().and_then(|filter| filter.handle());
+        let action = self.filter.as_ref().and_then(|filter| {
+            let action = filter.handle();
+            if !filter.clock.ticks() {
+                filter.metrics.flush();
+            }
+            action
+        });
         action.unwrap_or_else(|| {
             // No configuration, or a host that denies what it must grant: nothing passes.
             let _ = hostcalls::send_http_response(500, Vec::new(), None);
@@ -93,10 +115,10 @@ impl Filter {
     /// `None` if the host fails.
     fn handle(&self) -> Option<Action> {
         let fields = hostcalls::get_map_bytes(MapType::HttpRequestHeaders).ok()?;
-        match self.policy.decide(&RequestHead::new(&fields), now(), &self.signatures) {
+        match self.policy.decide(&RequestHead::new(&fields), &self.clock, &self.signatures) {
             Decision::Forward(forward) => {
                 for edit in forward.edits() {
-                    apply(edit)?;
+                    apply(&edit)?;
                 }
                 self.metrics.count(if forward.is_verified() { "forwarded" } else { "public" });
                 Some(Action::Continue)
@@ -127,13 +149,14 @@ fn plugin_name() -> String {
     name.into_iter().map(fits).collect()
 }
 
-/// A clock that fails is far ahead, so that every token has expired.
-fn now() -> NumericDate {
-    let since = hostcalls::get_current_time().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
-    NumericDate::from_seconds(since.map_or(f64::INFINITY, |since| since.as_secs_f64()))
+/// Envoy throws away what is below its level; not to write it is cheaper still.
+fn follow_log_level() {
+    if let Ok(level) = hostcalls::get_log_level() {
+        proxy_wasm::set_log_level(level);
+    }
 }
 
-fn apply(edit: &HeadEdit) -> Option<()> {
+fn apply(edit: &HeadEdit<'_>) -> Option<()> {
     let map = MapType::HttpRequestHeaders;
     match edit {
         HeadEdit::Add(name, value) => hostcalls::add_map_value_bytes(map, name, value),

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 /// Seconds since 1970-01-01T00:00:00Z (RFC 7519 section 2); may be negative and fractional.
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
@@ -37,6 +37,24 @@ impl fmt::Display for NumericDate {
     }
 }
 
+/// The time, as the host tells it.
+pub trait Clock {
+    /// The time.
+    fn now(&self) -> NumericDate;
+
+    /// The time, perhaps a second old, for less: to be told the time costs a host more than to compare two tokens.
+    fn recent(&self) -> NumericDate {
+        self.now()
+    }
+}
+
+/// A clock that stands still.
+impl Clock for NumericDate {
+    fn now(&self) -> NumericDate {
+        *self
+    }
+}
+
 /// A claim that should have a certain type: it may be absent, or of another type.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Claim<T> {
@@ -48,19 +66,25 @@ pub enum Claim<T> {
     Present(T),
 }
 
-/// The payload of a token, a JSON object.
+/// What of the payload of a token, a JSON object, the configuration speaks of.
 #[derive(Clone, Debug, Default)]
-pub struct Claims(Map<String, Value>);
+pub struct Claims(Vec<(String, Value)>);
 
 impl Claims {
-    pub(super) const fn new(members: Map<String, Value>) -> Self {
+    pub(super) const fn new(members: Vec<(String, Value)>) -> Self {
         Self(members)
     }
 
     /// Any claim.
     #[must_use]
     pub fn value(&self, name: &str) -> Option<&Value> {
-        self.0.get(name)
+        self.0.iter().find(|(own, _)| own == name).map(|(_, value)| value)
+    }
+
+    /// About how many bytes it takes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.0.iter().map(|(name, value)| name.len().saturating_add(bytes(value))).sum()
     }
 
     /// A claim that is a string.
@@ -110,4 +134,19 @@ impl Claims {
             Some(Value::Bool(_) | Value::Null | Value::Number(_) | Value::Object(_)) => Claim::Invalid,
         }
     }
+}
+
+fn bytes(value: &Value) -> usize {
+    /// Of a value itself, with a share of the allocator's and the tree's.
+    const OWN: usize = 32;
+    let inner = match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+        Value::String(text) => text.len(),
+        Value::Array(items) => items.iter().map(bytes).sum(),
+        Value::Object(members) => members
+            .iter()
+            .map(|(name, value)| name.len().saturating_add(bytes(value)).saturating_add(OWN))
+            .sum(),
+    };
+    inner.saturating_add(OWN)
 }

@@ -3,10 +3,11 @@
 //! RFC 7515 section 4 and RFC 7519 section 4 let a parser choose between refusing duplicate names and keeping
 //! the last. Two parsers that choose differently see two different tokens, so they are refused, at any depth.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
 /// How the error begins.
@@ -129,6 +130,155 @@ impl<'de> Visitor<'de> for ObjectVisitor {
     }
 }
 
+/// Reads from an object the members that are wanted, and of the others checks no more than a parser must. `None` is
+/// `null`.
+///
+/// A token has a dozen members, of which a few are looked at: to build the others costs more than all else in parsing.
+pub(super) fn pick(json: &[u8], wanted: &[String]) -> serde_json::Result<Option<Vec<(String, Value)>>> {
+    let mut deserializer = serde_json::Deserializer::from_slice(json);
+    let members = deserializer.deserialize_any(Pick { wanted })?;
+    deserializer.end()?;
+    Ok(members)
+}
+
+struct Pick<'w> {
+    wanted: &'w [String],
+}
+
+impl<'de> Visitor<'de> for Pick<'_> {
+    type Value = Option<Vec<(String, Value)>>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
+        let (mut names, mut picked) = (Names::default(), Vec::new());
+        while let Some(Name(name)) = members.next_key()? {
+            match self.wanted.iter().find(|wanted| **wanted == name) {
+                Some(wanted) => picked.push((wanted.clone(), members.next_value::<Json>()?.0)),
+                None => members.next_value_seed(Unique)?,
+            }
+            names.add(name)?;
+        }
+        Ok(Some(picked))
+    }
+}
+
+/// The names of one object so far. A few are quickest compared one by one; to compare thousands so is what somebody who
+/// sends them would like.
+#[derive(Default)]
+struct Names<'de> {
+    few: Vec<Cow<'de, str>>,
+    many: Map<String, Value>,
+}
+
+impl<'de> Names<'de> {
+    const FEW: usize = 32;
+
+    fn add<E: Error>(&mut self, name: Cow<'de, str>) -> Result<(), E> {
+        let known = self.few.contains(&name);
+        if known || self.few.len() >= Self::FEW && self.many.contains_key(name.as_ref()) {
+            return Err(E::custom(DUPLICATE_MEMBER));
+        }
+        if self.few.len() < Self::FEW {
+            self.few.push(name);
+        } else {
+            self.many.insert(name.into_owned(), Value::Null);
+        }
+        Ok(())
+    }
+}
+
+/// The name of a member, borrowed where it has no escapes.
+struct Name<'de>(Cow<'de, str>);
+
+impl<'de> Deserialize<'de> for Name<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_str(NameVisitor).map(Self)
+    }
+}
+
+struct NameVisitor;
+
+impl<'de> Visitor<'de> for NameVisitor {
+    type Value = Cow<'de, str>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the name of a member")
+    }
+
+    fn visit_borrowed_str<E>(self, name: &'de str) -> Result<Cow<'de, str>, E> {
+        Ok(Cow::Borrowed(name))
+    }
+
+    fn visit_str<E>(self, name: &str) -> Result<Cow<'de, str>, E> {
+        Ok(Cow::Owned(name.to_owned()))
+    }
+}
+
+/// Any value, of which only the member names matter.
+#[derive(Clone, Copy)]
+struct Unique;
+
+impl<'de> DeserializeSeed<'de> for Unique {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Unique {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
+        while items.next_element_seed(self)?.is_some() {}
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
+        let mut names = Names::default();
+        while let Some(Name(name)) = members.next_key()? {
+            names.add(name)?;
+            members.next_value_seed(self)?;
+        }
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -142,6 +292,44 @@ mod tests {
             assert!(serde_json::from_str::<Object>(text).is_err(), "{text}");
         }
         assert!(serde_json::from_str::<Json>(r#"{"a":{"a":{"a":1}}}"#).is_ok());
+    }
+
+    #[test]
+    fn what_is_not_wanted_is_checked_as_strictly() {
+        let wanted = ["a".to_owned()];
+        let picked = pick(br#" {"b":[{"x":-1,"y":1.5}],"\u0061":{"c":[null]},"d":{}} "#, &wanted).unwrap();
+        assert_eq!(picked, Some(vec![("a".to_owned(), json!({"c": [null]}))]));
+        assert_eq!(pick(b" null ", &wanted).unwrap(), None);
+        let deep = "[".repeat(200);
+        let many = |count: usize, again: usize| {
+            let members: Vec<String> = (0..count).chain([again]).map(|n| format!("\"n{n}\":{n}")).collect();
+            format!("{{{}}}", members.join(","))
+        };
+        assert!(pick(many(100, 100).as_bytes(), &wanted).is_ok());
+        for text in [
+            r#"{"b":1,"b":1}"#,
+            r#"{"a":1,"\u0061":1}"#,
+            r#"{"b":{"c":[{"x":1,"x":2}]}}"#,
+            r#"{"a":{"x":1,"x":2}}"#,
+            r#"{"b":1e999}"#,
+            r#"{"b":01}"#,
+            r#"{"b":"\ud800"}"#,
+            "{\"b\":\"\u{1}\"}",
+            r#"{"b":1}x"#,
+            r#"{"b":1,}"#,
+            r#"["a"]"#,
+            "1",
+            "",
+            &format!("{{\"b\":{deep}"),
+            &many(100, 0),
+            &many(100, 70),
+            &many(100, 99),
+        ] {
+            assert!(pick(text.as_bytes(), &wanted).is_err(), "{text}");
+        }
+        assert!(pick(b"{\"b\":\"\xff\"}", &wanted).is_err());
+        let duplicate = pick(br#"{"b":1,"b":1}"#, &wanted).unwrap_err();
+        assert!(duplicate.to_string().starts_with(DUPLICATE_MEMBER), "{duplicate}");
     }
 
     #[test]

@@ -12,11 +12,11 @@ mod provider;
 pub mod signature;
 mod verifier;
 
-pub use claims::{Claims, NumericDate};
+pub use claims::{Claims, Clock, NumericDate};
 pub use json::{Json, Object, same_json};
 pub use jwk::{JwkFault, KeyUse, jwk, key_type};
 pub use jws::{Genuine, Jws, JwsFault};
 pub use key::{KeyFault, RsaKey, VerifyingKey};
-pub use provider::{Profile, Provider};
+pub use provider::{Profile, Provider, Times};
 pub use signature::{Algorithm, RustCrypto, Signatures};
 pub use verifier::{Budget, VerifiedJwt, Verifier, VerifyError};

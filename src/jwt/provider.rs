@@ -40,6 +40,8 @@ pub struct Provider {
     pub required_header: Vec<(String, Value)>,
     /// Claims, each with the values of which it must have one.
     pub required_claims: Vec<(String, Vec<Value>)>,
+    /// Claims that somebody wants to read of a verified token.
+    pub kept_claims: Vec<String>,
     /// How times, `iss` and `kid` are read.
     pub profile: Profile,
 }
@@ -121,23 +123,14 @@ impl Provider {
 
     /// RFC 7519 sections 4.1.4 to 4.1.7.
     fn check_times(&self, claims: &Claims, now: NumericDate) -> Result<(), VerifyError> {
-        let skew = self.clock_skew;
-        let limits = match self.profile {
-            Profile::JwtProxy => Limits { exp_skew: 0.0, nbf_skew: 0.0, required: true },
-            Profile::Strict => Limits { exp_skew: skew, nbf_skew: skew, required: false },
-        };
+        let limits = self.limits();
         let needs_exp = limits.required || self.require_exp || self.max_ttl.is_some();
         let needs_iat = limits.required || self.max_ttl.is_some();
 
         let exp = self.date(claims, "exp", needs_exp)?;
         if let Some(exp) = exp {
             let end = exp.plus(limits.exp_skew);
-            // RFC 7519 section 4.1.4: "on or after which"; JwtProxy still took a token on the second itself.
-            let over = match self.profile {
-                Profile::JwtProxy => end < now,
-                Profile::Strict => end <= now,
-            };
-            if over {
+            if self.is_over(end, now) {
                 return Err(VerifyError::Expired { exp, now });
             }
         }
@@ -148,7 +141,7 @@ impl Provider {
         }
         let iat = self.date(claims, "iat", needs_iat)?;
         if let Some(iat) = iat
-            && iat > now.plus(skew)
+            && iat > now.plus(self.clock_skew)
         {
             return Err(VerifyError::IssuedInFuture { iat, now });
         }
@@ -165,6 +158,37 @@ impl Provider {
             }
         }
         Ok(())
+    }
+
+    /// Whether the times of a token that was verified once hold `now`, too.
+    #[must_use]
+    pub fn is_timely(&self, times: &Times, now: NumericDate) -> bool {
+        let limits = self.limits();
+        times.exp.is_none_or(|exp| !self.is_over(exp.plus(limits.exp_skew), now))
+            && times.nbf.is_none_or(|nbf| nbf <= now.plus(limits.nbf_skew))
+            && times.iat.is_none_or(|iat| iat <= now.plus(self.clock_skew))
+    }
+
+    /// The times of a token whose claims were checked.
+    pub(super) fn times(&self, claims: &Claims) -> Times {
+        let date = |name| self.date(claims, name, false).ok().flatten();
+        Times { exp: date("exp"), nbf: date("nbf"), iat: date("iat") }
+    }
+
+    const fn limits(&self) -> Limits {
+        let skew = self.clock_skew;
+        match self.profile {
+            Profile::JwtProxy => Limits { exp_skew: 0.0, nbf_skew: 0.0, required: true },
+            Profile::Strict => Limits { exp_skew: skew, nbf_skew: skew, required: false },
+        }
+    }
+
+    /// RFC 7519 section 4.1.4: "on or after which"; JwtProxy still took a token on the second itself.
+    fn is_over(&self, end: NumericDate, now: NumericDate) -> bool {
+        match self.profile {
+            Profile::JwtProxy => end < now,
+            Profile::Strict => end <= now,
+        }
     }
 
     fn date(
@@ -219,6 +243,17 @@ impl Provider {
     pub fn keys_tried_without_kid(&self, algorithm: Algorithm) -> usize {
         self.keys.iter().filter(|key| key.allows(algorithm)).count()
     }
+}
+
+/// When a token is valid.
+#[derive(Clone, Copy, Debug)]
+pub struct Times {
+    /// Until when (RFC 7519 section 4.1.4); none: for ever.
+    pub exp: Option<NumericDate>,
+    /// From when (RFC 7519 section 4.1.5).
+    pub nbf: Option<NumericDate>,
+    /// When it was issued (RFC 7519 section 4.1.6).
+    pub iat: Option<NumericDate>,
 }
 
 struct Limits {

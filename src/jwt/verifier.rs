@@ -1,11 +1,12 @@
 //! The judgement of one token.
 
-use std::borrow::Cow;
 use std::fmt;
+use std::rc::Rc;
 
 use serde_json::Value;
 
 use super::claims::Claim;
+use super::provider::Times;
 use super::{Claims, Jws, JwsFault, NumericDate, Profile, Provider, Signatures};
 
 /// How many signatures may still be checked for one request.
@@ -37,13 +38,24 @@ impl Default for Budget {
 pub struct Verifier {
     providers: Vec<Provider>,
     profile: Profile,
+    /// The claims that any of the providers looks at.
+    wanted: Vec<String>,
 }
 
 impl Verifier {
     /// A verifier of tokens of these providers.
     #[must_use]
-    pub const fn new(providers: Vec<Provider>, profile: Profile) -> Self {
-        Self { providers, profile }
+    pub fn new(providers: Vec<Provider>, profile: Profile) -> Self {
+        let mut wanted: Vec<String> = ["iss", "aud", "exp", "nbf", "iat", "jti"].map(str::to_owned).into();
+        for provider in &providers {
+            let required = provider.required_claims.iter().map(|(name, _)| name);
+            for name in required.chain(&provider.kept_claims).chain([&provider.subject_claim]) {
+                if !wanted.contains(name) {
+                    wanted.push(name.clone());
+                }
+            }
+        }
+        Self { providers, profile, wanted }
     }
 
     /// The providers, in the order in which they are asked.
@@ -62,14 +74,14 @@ impl Verifier {
     ///
     /// # Errors
     /// The first check that fails; where several providers share an issuer, the one that came furthest.
-    pub fn verify<'t>(
+    pub fn verify(
         &self,
-        compact: &'t str,
+        compact: &str,
         now: NumericDate,
         budget: &mut Budget,
         signatures: &impl Signatures,
-    ) -> Result<VerifiedJwt<'t>, VerifyError> {
-        let jws = Jws::parse(compact, self.profile)?;
+    ) -> Result<VerifiedJwt, VerifyError> {
+        let jws = Jws::parse(compact, &self.wanted, self.profile)?;
         if self.profile == Profile::JwtProxy && jws.kid().is_none() {
             return Err(VerifyError::MissingKid);
         }
@@ -83,9 +95,14 @@ impl Verifier {
             }
             match provider.verify(&jws, now, budget, signatures) {
                 Ok(()) => {
-                    let subject = provider.subject_claim.clone();
-                    let (compact, claims) = jws.into_parts();
-                    return Ok(VerifiedJwt { compact, provider: index, subject, claims });
+                    let claims = jws.into_claims();
+                    return Ok(VerifiedJwt {
+                        compact: compact.into(),
+                        provider: index,
+                        subject: subject(&claims, &provider.subject_claim),
+                        times: provider.times(&claims),
+                        claims,
+                    });
                 }
                 Err(fault) => {
                     let came_further =
@@ -97,6 +114,12 @@ impl Verifier {
             }
         }
         Err(refused.unwrap_or(VerifyError::UnknownIssuer))
+    }
+
+    /// Whether a token that was verified before is still valid; all but the time is as it was.
+    #[must_use]
+    pub fn is_timely(&self, jwt: &VerifiedJwt, now: NumericDate) -> bool {
+        self.providers.get(jwt.provider).is_some_and(|provider| provider.is_timely(&jwt.times, now))
     }
 
     /// An `iss` must be there where it is compared: with JwtProxy always, else if any provider names one.
@@ -115,18 +138,19 @@ impl Verifier {
 ///
 /// Only [`Verifier::verify`] makes one.
 #[derive(Clone, Debug)]
-pub struct VerifiedJwt<'t> {
-    compact: &'t str,
+pub struct VerifiedJwt {
+    compact: Rc<str>,
     provider: usize,
-    subject: String,
+    subject: Option<String>,
+    times: Times,
     claims: Claims,
 }
 
-impl<'t> VerifiedJwt<'t> {
+impl VerifiedJwt {
     /// The token as it came: base64url and two dots, so it is safe in a header or a cookie.
     #[must_use]
-    pub const fn compact(&self) -> &'t str {
-        self.compact
+    pub const fn compact(&self) -> &Rc<str> {
+        &self.compact
     }
 
     /// The index of the provider that vouches for it.
@@ -135,7 +159,7 @@ impl<'t> VerifiedJwt<'t> {
         self.provider
     }
 
-    /// The verified claims.
+    /// The verified claims that the configuration speaks of.
     #[must_use]
     pub const fn claims(&self) -> &Claims {
         &self.claims
@@ -143,29 +167,30 @@ impl<'t> VerifiedJwt<'t> {
 
     /// When it expires; none: never.
     #[must_use]
-    pub fn expires(&self) -> Option<NumericDate> {
-        match self.claims.date("exp") {
-            Claim::Present(date) => Some(date),
-            Claim::Absent | Claim::Invalid => None,
-        }
+    pub const fn expires(&self) -> Option<NumericDate> {
+        self.times.exp
     }
 
     /// Whom it is about: the value of the provider's subject claim.
     #[must_use]
-    pub fn subject(&self) -> Option<Cow<'_, str>> {
-        match self.claims.value(&self.subject)? {
-            Value::String(text) => Some(Cow::Borrowed(text)),
-            Value::Number(number) if !number.is_f64() => Some(Cow::Owned(number.to_string())),
-            Value::Null | Value::Number(_) | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
-        }
+    pub fn subject(&self) -> Option<&str> {
+        self.subject.as_deref()
     }
 
     /// Whether both are known to be about the same subject of the same provider.
     #[must_use]
-    pub fn same_subject(&self, other: &VerifiedJwt<'_>) -> bool {
+    pub fn same_subject(&self, other: &Self) -> bool {
         self.compact == other.compact
             || self.provider == other.provider
                 && matches!((self.subject(), other.subject()), (Some(a), Some(b)) if a == b)
+    }
+}
+
+fn subject(claims: &Claims, name: &str) -> Option<String> {
+    match claims.value(name)? {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) if !number.is_f64() => Some(number.to_string()),
+        Value::Null | Value::Number(_) | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
     }
 }
 

@@ -4,11 +4,15 @@ use jwtproxy_wasm::{Decision, HeadEdit, NumericDate, Policy, RequestHead, Respon
 use rig::table::Outcome;
 
 /// Decides, and does what the adapter to Envoy does with the decision.
-pub fn through_core(policy: &Policy, fields: &[(String, Vec<u8>)], now: f64) -> (Decision, Outcome) {
-    let decision = policy.decide(&RequestHead::new(fields), NumericDate::from_seconds(now), &RustCrypto);
+pub fn through_core<'d>(
+    policy: &'d Policy,
+    fields: &'d [(String, Vec<u8>)],
+    now: f64,
+) -> (Decision<'d>, Outcome) {
+    let decision = policy.decide(&RequestHead::new(fields), &NumericDate::from_seconds(now), &RustCrypto);
     let outcome = match &decision {
         Decision::Answer(answer) => answered(&answer.response),
-        Decision::Forward(forward) => forwarded(fields, forward.edits()),
+        Decision::Forward(forward) => forwarded(fields, &forward.edits()),
     };
     (decision, outcome)
 }
@@ -18,15 +22,15 @@ pub fn now() -> f64 {
     std::time::Duration::from_secs(rig::jwt::now()).as_secs_f64()
 }
 
-fn forwarded(fields: &[(String, Vec<u8>)], edits: &[HeadEdit]) -> Outcome {
+fn forwarded(fields: &[(String, Vec<u8>)], edits: &[HeadEdit<'_>]) -> Outcome {
     let mut fields = fields.to_vec();
     for edit in edits {
         match edit {
-            HeadEdit::Add(name, value) => fields.push((name.clone(), value.clone())),
+            HeadEdit::Add(name, value) => fields.push(((*name).to_owned(), value.to_vec())),
             HeadEdit::Remove(name) => fields.retain(|(own, _)| own != name),
             HeadEdit::Set(name, value) => {
                 fields.retain(|(own, _)| own != name);
-                fields.push((name.clone(), value.clone()));
+                fields.push(((*name).to_owned(), value.to_vec()));
             }
         }
     }
