@@ -6,7 +6,7 @@ use rsa::pkcs8::der::asn1::{AnyRef, BitStringRef, UintRef};
 use rsa::pkcs8::der::{Decode, Reader, SliceReader, Tag, Tagged};
 use rsa::pkcs8::{EncodePublicKey, ObjectIdentifier};
 use rsa::traits::PublicKeyParts;
-use rsa::{BigUint, RsaPublicKey};
+use rsa::{BoxedUint, PublicKey};
 
 use super::Algorithm;
 
@@ -15,14 +15,14 @@ const MIN_BITS: usize = 2048;
 /// What BoringSSL verifies at the most, and a bound on the cost of one check.
 const MAX_BITS: usize = 8192;
 /// FIPS 186-5 section 5.4: the exponent is odd and larger than 2^16.
-const MIN_EXPONENT: u32 = 65_537;
+const MIN_EXPONENT: u64 = 65_537;
 
 const RSA_ENCRYPTION: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
 
 /// An RSA public key of 2048 to 8192 bits with an odd exponent of at least 65537.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RsaKey {
-    rsa: RsaPublicKey,
+    rsa: PublicKey,
     spki: Vec<u8>,
 }
 
@@ -79,24 +79,25 @@ impl RsaKey {
     /// # Errors
     /// A weak or impossible key.
     pub fn from_components(modulus: &[u8], exponent: &[u8]) -> Result<Self, KeyFault> {
-        let modulus = BigUint::from_bytes_be(modulus);
-        let exponent = BigUint::from_bytes_be(exponent);
-        let bits = modulus.bits();
+        let modulus = trimmed(modulus);
+        let bits = bits(modulus);
         if bits < MIN_BITS {
             return Err(KeyFault::TooShort { bits });
         }
         if bits > MAX_BITS {
             return Err(KeyFault::TooLong { bits });
         }
-        if exponent < BigUint::from(MIN_EXPONENT) || is_even(&exponent) {
+        let exponent = exponent_of(exponent).ok_or(KeyFault::Exponent)?;
+        if exponent < MIN_EXPONENT || exponent.is_multiple_of(2) {
             return Err(KeyFault::Exponent);
         }
-        if is_even(&modulus) {
+        if modulus.last().is_none_or(|byte| byte.is_multiple_of(2)) {
             return Err(KeyFault::NoKey);
         }
+        let modulus = BoxedUint::from_be_slice_vartime(modulus);
         // The crate also bounds the exponent from above (2^33 - 1, as BoringSSL does).
-        let rsa =
-            RsaPublicKey::new_with_max_size(modulus, exponent, MAX_BITS).map_err(|_| KeyFault::Exponent)?;
+        let rsa = PublicKey::new_with_size_limits(modulus, exponent.into(), MIN_BITS..=MAX_BITS)
+            .map_err(|_| KeyFault::Exponent)?;
         let spki = rsa.to_public_key_der().map_err(|_| KeyFault::NoKey)?.into_vec();
         Ok(Self { rsa, spki })
     }
@@ -110,10 +111,10 @@ impl RsaKey {
     /// The size of the modulus in bits.
     #[must_use]
     pub fn bits(&self) -> usize {
-        self.rsa.n().bits()
+        bits(&self.rsa.n_bytes())
     }
 
-    pub(super) const fn rsa(&self) -> &RsaPublicKey {
+    pub(super) const fn rsa(&self) -> &PublicKey {
         &self.rsa
     }
 }
@@ -124,8 +125,22 @@ impl fmt::Debug for RsaKey {
     }
 }
 
-fn is_even(number: &BigUint) -> bool {
-    number.to_bytes_le().first().is_none_or(|byte| byte & 1 == 0)
+/// A big-endian number without its leading zeros.
+fn trimmed(number: &[u8]) -> &[u8] {
+    let zeros = number.iter().take_while(|byte| **byte == 0).count();
+    number.get(zeros..).unwrap_or_default()
+}
+
+/// The size in bits of a number without leading zeros.
+fn bits(number: &[u8]) -> usize {
+    let unused = number.first().map_or(0, |byte| byte.leading_zeros());
+    number.len().saturating_mul(8).saturating_sub(usize::try_from(unused).unwrap_or_default())
+}
+
+fn exponent_of(number: &[u8]) -> Option<u64> {
+    let number = trimmed(number);
+    (number.len() <= size_of::<u64>())
+        .then(|| number.iter().fold(0, |exponent, byte| exponent << 8 | u64::from(*byte)))
 }
 
 /// The members of a DER SEQUENCE that fills `der` to the end.
