@@ -135,7 +135,9 @@ impl<'de> Visitor<'de> for ObjectVisitor {
 ///
 /// A token has a dozen members, of which a few are looked at: to build the others costs more than all else in parsing.
 pub(super) fn pick(json: &[u8], wanted: &[String]) -> serde_json::Result<Option<Vec<(String, Value)>>> {
-    let mut deserializer = serde_json::Deserializer::from_slice(json);
+    // Once for all of it costs less than once for each string.
+    let json = std::str::from_utf8(json).map_err(Error::custom)?;
+    let mut deserializer = serde_json::Deserializer::from_str(json);
     let members = deserializer.deserialize_any(Pick { wanted })?;
     deserializer.end()?;
     Ok(members)
@@ -157,7 +159,7 @@ impl<'de> Visitor<'de> for Pick<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
-        let (mut names, mut picked) = (Names::default(), Vec::new());
+        let (mut names, mut picked) = (Names::new(), Vec::with_capacity(self.wanted.len()));
         while let Some(Name(name)) = members.next_key()? {
             match self.wanted.iter().find(|wanted| **wanted == name) {
                 Some(wanted) => picked.push((wanted.clone(), members.next_value::<Json>()?.0)),
@@ -171,7 +173,6 @@ impl<'de> Visitor<'de> for Pick<'_> {
 
 /// The names of one object so far. A few are quickest compared one by one; to compare thousands so is what somebody who
 /// sends them would like.
-#[derive(Default)]
 struct Names<'de> {
     few: Vec<Cow<'de, str>>,
     many: Map<String, Value>,
@@ -179,6 +180,10 @@ struct Names<'de> {
 
 impl<'de> Names<'de> {
     const FEW: usize = 32;
+
+    fn new() -> Self {
+        Self { few: Vec::with_capacity(Self::FEW / 2), many: Map::new() }
+    }
 
     fn add<E: Error>(&mut self, name: Cow<'de, str>) -> Result<(), E> {
         let known = self.few.contains(&name);
@@ -270,7 +275,7 @@ impl<'de> Visitor<'de> for Unique {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
-        let mut names = Names::default();
+        let mut names = Names::new();
         while let Some(Name(name)) = members.next_key()? {
             names.add(name)?;
             members.next_value_seed(self)?;

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use serde_json::Value;
 
 use super::claims::Claim;
+use super::jws::KnownHeaders;
 use super::provider::Times;
 use super::{Claims, Jws, JwsFault, NumericDate, Profile, Provider, Signatures};
 
@@ -40,6 +41,7 @@ pub struct Verifier {
     profile: Profile,
     /// The claims that any of the providers looks at.
     wanted: Vec<String>,
+    headers: KnownHeaders,
 }
 
 impl Verifier {
@@ -55,7 +57,7 @@ impl Verifier {
                 }
             }
         }
-        Self { providers, profile, wanted }
+        Self { providers, profile, wanted, headers: KnownHeaders::default() }
     }
 
     /// The providers, in the order in which they are asked.
@@ -81,7 +83,7 @@ impl Verifier {
         budget: &mut Budget,
         signatures: &impl Signatures,
     ) -> Result<VerifiedJwt, VerifyError> {
-        let jws = Jws::parse(compact, &self.wanted, self.profile)?;
+        let jws = Jws::parse(compact, &self.wanted, self.profile, &self.headers)?;
         if self.profile == Profile::JwtProxy && jws.kid().is_none() {
             return Err(VerifyError::MissingKid);
         }
@@ -95,6 +97,7 @@ impl Verifier {
             }
             match provider.verify(&jws, now, budget, signatures) {
                 Ok(()) => {
+                    self.headers.add(&jws);
                     let claims = jws.into_claims();
                     return Ok(VerifiedJwt {
                         compact: compact.into(),
