@@ -40,6 +40,14 @@ build:
     print(f"{sys.argv[1]}  {len(module)} bytes ({len(module) / 1000:.0f} kB)  sha256 {hashlib.sha256(module).hexdigest()}")
     ' dist/jwtproxy.wasm
 
+# What the module costs beside jwt_authn, a no-op filter and none: tables and plots in dist/bench/
+[no-exit-message]
+bench rounds="15": build
+    cargo build --locked --release --quiet --package noop --target wasm32-wasip1
+    @mkdir -p dist/bench
+    @cp "$CARGO_TARGET_DIR/wasm32-wasip1/release/noop.wasm" dist/bench/
+    @cargo run --locked --quiet --package side_by_side -- {{ rounds }}
+
 # All that must pass
 test: lint build
     cargo test --locked --workspace
