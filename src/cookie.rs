@@ -4,13 +4,18 @@ use std::fmt::Write as _;
 
 /// The pairs of a `Cookie` line, each with the white space around it, as they stand between the semicolons.
 pub(crate) fn pairs(line: &[u8]) -> impl Iterator<Item = &[u8]> {
-    line.split(|byte| *byte == b';')
+    let mut rest = Some(line);
+    std::iter::from_fn(move || {
+        let (pair, others) = crate::http::cut(rest?, b';');
+        rest = others;
+        Some(pair)
+    })
 }
 
 /// The value of a pair if it has that name, without the double quotes around it (RFC 6265 section 4.1.1).
 pub(crate) fn value<'a>(pair: &'a [u8], name: &str) -> Option<&'a [u8]> {
-    let (found, value) = crate::http::cut(pair.trim_ascii(), b'=');
-    let value = value.filter(|_| found.trim_ascii() == name.as_bytes())?.trim_ascii();
+    let behind_name = pair.trim_ascii_start().strip_prefix(name.as_bytes())?;
+    let value = behind_name.trim_ascii_start().strip_prefix(b"=")?.trim_ascii();
     Some(value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\"")).unwrap_or(value))
 }
 

@@ -231,24 +231,33 @@ impl TokenSources {
         if text.is_empty() {
             return Stripped::Goes;
         }
-        let goes = |(part, pair): &(usize, &[u8])| {
+        let goes = |part: usize, pair: &[u8]| {
             self.0.iter().enumerate().any(|(source, token_source)| match token_source {
                 TokenSource::Cookie(name) => cookie::value(pair, name).is_some_and(|value| {
-                    winner
-                        .at(Place { source, line, part: *part })
-                        .map_or_else(|| looks_like_token(value), |own| own == Stripped::Goes)
+                    let own = winner.at(Place { source, line, part });
+                    own.map_or_else(|| looks_like_token(value), |own| own == Stripped::Goes)
                 }),
                 TokenSource::Header { .. } | TokenSource::Query(_) => false,
             })
         };
-        if !cookie::pairs(text).enumerate().any(|pair| goes(&pair)) {
-            return Stripped::Stays;
+        let (mut kept, mut all) = (Vec::with_capacity(text.len()), true);
+        for (part, pair) in cookie::pairs(text).enumerate() {
+            if goes(part, pair) {
+                all = false;
+            } else {
+                kept.extend_from_slice(pair);
+                kept.push(b';');
+            }
         }
-        let kept = cookie::pairs(text).enumerate().filter(|pair| !goes(pair));
-        let joined = kept.map(|(_, pair)| pair).collect::<Vec<_>>().join(&b';');
+        kept.pop();
         // The space behind a semicolon must not become the first byte of the line.
-        let line = joined.trim_ascii_start();
-        if line.is_empty() { Stripped::Goes } else { Stripped::Becomes(line.to_vec()) }
+        let spaces = kept.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
+        kept.drain(..spaces);
+        match (all, kept.is_empty()) {
+            (true, _) => Stripped::Stays,
+            (false, true) => Stripped::Goes,
+            (false, false) => Stripped::Becomes(kept),
+        }
     }
 
     fn stripped_target(&self, head: &RequestHead<'_>, winner: Winner) -> Option<Vec<u8>> {
@@ -301,7 +310,7 @@ fn join_target(path: &[u8], query: Option<Vec<u8>>) -> Vec<u8> {
 
 /// Exactly two dots: a JWS in compact serialization, well-formed or not.
 fn looks_like_token(value: &[u8]) -> bool {
-    value.split(|byte| *byte == b'.').count() == 3
+    memchr::memchr_iter(b'.', value).take(3).count() == 2
 }
 
 /// Adds every value of one source.
@@ -364,15 +373,17 @@ fn edit_lines<'e>(
     edits: &mut Vec<HeadEdit<'e>>,
     strip: impl Fn(usize, &'e [u8]) -> Stripped,
 ) {
-    let lines = || head.values(name).enumerate().map(|(line, text)| (text, strip(line, text)));
-    if lines().all(|(_, stripped)| stripped == Stripped::Stays) {
+    let stripped: Vec<Stripped> =
+        head.values(name).enumerate().map(|(line, text)| strip(line, text)).collect();
+    if stripped.iter().all(|stripped| *stripped == Stripped::Stays) {
         return;
     }
-    let mut kept = lines().filter_map(|(text, stripped)| match stripped {
-        Stripped::Becomes(text) => Some(Cow::Owned(text)),
-        Stripped::Goes => None,
-        Stripped::Stays => Some(Cow::Borrowed(text)),
-    });
+    let mut kept =
+        stripped.into_iter().zip(head.values(name)).filter_map(|(stripped, text)| match stripped {
+            Stripped::Becomes(text) => Some(Cow::Owned(text)),
+            Stripped::Goes => None,
+            Stripped::Stays => Some(Cow::Borrowed(text)),
+        });
     let Some(first) = kept.next() else { return edits.push(HeadEdit::Remove(name)) };
     edits.push(HeadEdit::Set(name, first));
     edits.extend(kept.map(|line| HeadEdit::Add(name, line)));

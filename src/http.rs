@@ -94,7 +94,7 @@ pub struct Response {
     /// The status code.
     pub status: u16,
     /// Header lines, `Set-Cookie` perhaps more than once.
-    pub headers: Vec<(&'static str, String)>,
+    pub headers: Vec<(&'static str, Cow<'static, str>)>,
     /// The body; empty for none.
     pub body: Vec<u8>,
     /// The gRPC status, where gRPC asked; `body` is then its message and `status` what it would be otherwise.
@@ -110,7 +110,7 @@ impl Response {
 
     /// Adds a header line.
     #[must_use]
-    pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
+    pub fn with(mut self, name: &'static str, value: impl Into<Cow<'static, str>>) -> Self {
         self.headers.push((name, value.into()));
         self
     }
@@ -148,6 +148,6 @@ impl GrpcStatus {
 
 /// Cuts `text` at the first `separator`, which belongs to neither part.
 pub(crate) fn cut(text: &[u8], separator: u8) -> (&[u8], Option<&[u8]>) {
-    let mut parts = text.splitn(2, |byte| *byte == separator);
-    (parts.next().unwrap_or_default(), parts.next())
+    let parts = memchr::memchr(separator, text).and_then(|at| text.split_at_checked(at));
+    parts.map_or((text, None), |(before, rest)| (before, rest.get(1..)))
 }

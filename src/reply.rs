@@ -1,10 +1,11 @@
 //! From a rejection to an answer that suits who asked: numbers 6 and 10 of the crate documentation.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use serde_json::json;
+use serde_json::Value;
 
 use crate::access::Asking;
 use crate::http::{GrpcStatus, RequestHead, Response};
@@ -105,16 +106,43 @@ impl Rejection {
     }
 
     /// RFC 6750 section 3: no `error` when no credentials came.
-    fn challenge(&self) -> Option<String> {
-        const SCHEME: &str = "Bearer realm=\"jwtproxy\"";
+    fn challenge(&self) -> Option<Cow<'static, str>> {
         match self {
-            Self::NoCredentials => Some(SCHEME.into()),
+            Self::NoCredentials => Some("Bearer realm=\"jwtproxy\"".into()),
             Self::Token(_) => {
                 let error = if self.status() == 403 { "insufficient_scope" } else { "invalid_token" };
-                Some(format!("{SCHEME}, error=\"{error}\", error_description=\"{}\"", self.sentence()))
+                let parts = [
+                    "Bearer realm=\"jwtproxy\", error=\"",
+                    error,
+                    "\", error_description=\"",
+                    self.sentence(),
+                    "\"",
+                ];
+                Some(parts.concat().into())
             }
             Self::Csrf | Self::MethodNotAllowed | Self::OtherSession | Self::TokenTooLarge => None,
         }
+    }
+
+    /// The members of a problem document (RFC 9457 section 3). Of our own words none needs an escape.
+    fn problem(&self, login_url: Option<&str>) -> String {
+        let login_url = login_url
+            .map_or_else(String::new, |url| format!("\"login_url\":{},", Value::String(url.to_owned())));
+        let status = self.status().to_string();
+        [
+            "{\"detail\":\"",
+            self.sentence(),
+            "\",",
+            &login_url,
+            "\"reason\":\"",
+            self.reason(),
+            "\",\"status\":",
+            &status,
+            ",\"title\":\"",
+            self.title(),
+            "\",\"type\":\"about:blank\"}",
+        ]
+        .concat()
     }
 
     const fn grpc_status(&self) -> GrpcStatus {
@@ -139,19 +167,7 @@ impl Rejection {
             }
             Asking::GrpcWeb => self.grpc_web(Response { status: 200, ..response }, head),
             Asking::Navigation => self.page(response, way_out),
-            Asking::Script => {
-                let mut problem = json!({
-                    "type": "about:blank",
-                    "title": self.title(),
-                    "status": self.status(),
-                    "detail": self.sentence(),
-                    "reason": self.reason(),
-                });
-                if let (Some(url), Some(members)) = (way_out, problem.as_object_mut()) {
-                    members.insert("login_url".into(), url.into());
-                }
-                response.with_body("application/problem+json", problem.to_string())
-            }
+            Asking::Script => response.with_body("application/problem+json", self.problem(way_out)),
         }
     }
 

@@ -286,7 +286,7 @@ impl Session {
         match access::allowed_origin(head, &self.allowed_origins) {
             None => response,
             Some(origin) => response
-                .with("access-control-allow-origin", origin)
+                .with("access-control-allow-origin", origin.to_owned())
                 .with("access-control-allow-credentials", "true")
                 .with("vary", "Origin"),
         }

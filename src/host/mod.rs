@@ -176,7 +176,7 @@ fn send(response: &Response) -> Option<()> {
         let headers = response.headers.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
         return hostcalls::send_grpc_response(status, str::from_utf8(&response.body).ok(), headers).ok();
     }
-    let headers = response.headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let headers = response.headers.iter().map(|(name, value)| (*name, &**value)).collect();
     let body = Some(response.body.as_slice()).filter(|body| !body.is_empty());
     hostcalls::send_http_response(response.status.into(), headers, body).ok()
 }

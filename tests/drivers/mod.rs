@@ -44,8 +44,11 @@ fn forwarded(fields: &[(String, Vec<u8>)], edits: &[HeadEdit<'_>]) -> Outcome {
 
 /// A gRPC status travels as Envoy sends it: in headers, with status 200 and no body.
 fn answered(response: &Response) -> Outcome {
-    let mut headers: Vec<(String, String)> =
-        response.headers.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+    let mut headers: Vec<(String, String)> = response
+        .headers
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), value.clone().into_owned()))
+        .collect();
     let body = latin1(&response.body);
     match response.grpc {
         None => Outcome::Answered { status: response.status, headers, body },
