@@ -215,7 +215,7 @@ impl TokenSources {
                 && own == name
                 && let Some(value) = after_scheme(text, scheme.as_deref())
             {
-                let goes = || looks_like_token(value) || scheme.is_some() && text.contains(&b',');
+                let goes = || looks_like_token(value) || scheme.is_some() && has_comma(text);
                 match winner.at(Place { source, line, part: 0 }) {
                     Some(Stripped::Stays) => return Stripped::Stays,
                     Some(_) => stripped = Stripped::Goes,
@@ -308,6 +308,11 @@ fn join_target(path: &[u8], query: Option<Vec<u8>>) -> Vec<u8> {
     query.map_or_else(|| path.to_vec(), |query| [path, b"?", &query].concat())
 }
 
+/// Several credentials, or what Envoy joined of several lines.
+fn has_comma(text: &[u8]) -> bool {
+    memchr::memchr(b',', text).is_some()
+}
+
 /// Exactly two dots: a JWS in compact serialization, well-formed or not.
 fn looks_like_token(value: &[u8]) -> bool {
     memchr::memchr_iter(b'.', value).take(3).count() == 2
@@ -341,7 +346,7 @@ fn find<'r>(
             }
             for (line, text) in head.values(name).enumerate() {
                 if let Some(value) = after_scheme(text, scheme.as_deref())
-                    && (scheme.is_none() || !text.contains(&b','))
+                    && (scheme.is_none() || !has_comma(text))
                 {
                     add(line, 0, Cow::Borrowed(value));
                 }
