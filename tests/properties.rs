@@ -13,6 +13,8 @@ mod drivers;
 use std::sync::LazyLock;
 
 use drivers::{now, through_core};
+use jwt_compact::UntrustedToken;
+use jwtproxy_wasm::jwt::{Jws, Profile, Wanted};
 use jwtproxy_wasm::{Decision, Policy};
 use percent_encoding::percent_decode_str;
 use proptest::collection::vec;
@@ -21,7 +23,7 @@ use proptest::sample::{Index, select};
 use proptest::test_runner::FileFailurePersistence;
 use rig::jwt::{Key, mint, mint_raw};
 use rig::table::Outcome;
-use serde_json::json;
+use serde_json::{Value, json};
 
 const ALLOWED_ORIGIN: &str = "https://che.example.com";
 const CLAIM_HEADER: &str = "x-jwt-sub";
@@ -125,6 +127,29 @@ fn token(key: &str, alg: &str, lifetime: i64) -> String {
 
 fn load(config: &[u8]) -> Result<Policy, String> {
     Policy::from_json(config, &|_: &str| None).map_err(|error| error.to_string())
+}
+
+/// The text of an object, or of something that is nearly one.
+fn members(names: &'static [&'static str]) -> impl Strategy<Value = String> {
+    const VALUES: &[&str] = &[
+        "\"RS256\"",
+        "\"a\"",
+        "null",
+        "1",
+        "-1.5e3",
+        "true",
+        "[\"a\", {}]",
+        "{\"a\": 1, \"a\": 2}",
+        "\"\\u0061\"",
+        "x",
+    ];
+    let member = (select(names), select(VALUES)).prop_map(|(name, value)| format!("\"{name}\": {value}"));
+    let object = vec(member, 0..5).prop_map(|members| format!("{{{}}}", members.join(",")));
+    prop_oneof![
+        6 => (object.clone(), select(VALUES)).prop_map(|(object, kid)| object.replacen('{', &format!("{{\"alg\":\"RS256\",\"k\":{kid}, "), 1).replace(", }", "}")),
+        2 => object,
+        1 => select(VALUES).prop_map(str::to_owned),
+    ]
 }
 
 // Requests, made of what the filter looks for.
@@ -338,6 +363,32 @@ proptest! {
             check(setup, &fields, &decision, &outcome).map_err(|fault| {
                 TestCaseError::fail(format!("{}: {fault}\n{outcome:?}", setup.name))
             })?;
+        }
+    }
+
+    /// Who reads a token in another way than the rest of the world can be told what the rest was not.
+    #[test]
+    fn tokens_are_read_as_jwt_compact_reads_them(
+        header in members(&["alg", "kid", "typ", "jwk", "x"]),
+        payload in members(&["iss", "exp", "x"]),
+        cut in proptest::option::of(any::<Index>()),
+    ) {
+        let mut token = mint_raw(&Key::fixed("a"), "RS256", header.as_bytes(), payload.as_bytes());
+        if let Some(cut) = cut {
+            token.truncate(cut.index(token.len()));
+        }
+        let names = |names: &[&str]| names.iter().copied().map(str::to_owned).collect();
+        let wanted = Wanted { header: names(&["alg", "crit", "kid", "typ"]), claims: names(&["iss", "exp"]) };
+        let theirs = UntrustedToken::new(&token);
+        for profile in [Profile::Strict, Profile::JwtProxy] {
+            if let Ok(ours) = Jws::parse(&token, &wanted, profile) {
+                let theirs = theirs.as_ref().expect("jwt-compact refuses it");
+                prop_assert_eq!(ours.kid(), theirs.header().key_id.as_deref());
+                prop_assert_eq!(ours.header("alg").and_then(Value::as_str), Some(theirs.algorithm()));
+                prop_assert_eq!(
+                    ours.header("typ").and_then(Value::as_str), theirs.header().token_type.as_deref()
+                );
+            }
         }
     }
 

@@ -17,10 +17,6 @@ pub(super) const DUPLICATE_MEMBER: &str = "duplicate member";
 #[derive(Clone, Debug)]
 pub struct Json(pub Value);
 
-/// A JSON object without duplicate member names.
-#[derive(Clone, Debug, Default)]
-pub struct Object(pub Map<String, Value>);
-
 /// Compares two values as JSON does: `3600` equals `3600.0`, the order of members does not count.
 #[must_use]
 pub fn same_json(a: &Value, b: &Value) -> bool {
@@ -51,12 +47,6 @@ fn integer(number: &Number) -> Option<i128> {
 impl<'de> Deserialize<'de> for Json {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(JsonVisitor).map(Self)
-    }
-}
-
-impl<'de> Deserialize<'de> for Object {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(ObjectVisitor).map(Self)
     }
 }
 
@@ -105,28 +95,14 @@ impl<'de> Visitor<'de> for JsonVisitor {
         Ok(Value::Array(array))
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<Value, A::Error> {
-        ObjectVisitor.visit_map(members).map(Value::Object)
-    }
-}
-
-struct ObjectVisitor;
-
-impl<'de> Visitor<'de> for ObjectVisitor {
-    type Value = Map<String, Value>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Map<String, Value>, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
         let mut object = Map::new();
         while let Some((name, Json(value))) = members.next_entry::<String, Json>()? {
             if object.insert(name, value).is_some() {
                 return Err(A::Error::custom(DUPLICATE_MEMBER));
             }
         }
-        Ok(object)
+        Ok(Value::Object(object))
     }
 }
 
@@ -294,7 +270,6 @@ mod tests {
     fn duplicate_members_are_refused_at_any_depth() {
         for text in [r#"{"a":1,"a":1}"#, r#"{"x":[{"a":1,"a":2}]}"#, r#"{"a":1,"\u0061":2}"#] {
             assert!(serde_json::from_str::<Json>(text).is_err(), "{text}");
-            assert!(serde_json::from_str::<Object>(text).is_err(), "{text}");
         }
         assert!(serde_json::from_str::<Json>(r#"{"a":{"a":{"a":1}}}"#).is_ok());
     }

@@ -13,9 +13,9 @@ pub mod signature;
 mod verifier;
 
 pub use claims::{Claims, Clock, NumericDate};
-pub use json::{Json, Object, same_json};
+pub use json::{Json, same_json};
 pub use jwk::{JwkFault, KeyUse, jwk, key_type};
-pub use jws::{Genuine, JoseHeader, Jws, JwsFault};
+pub use jws::{Genuine, Jws, JwsFault, Wanted};
 pub use key::{KeyFault, RsaKey, VerifyingKey};
 pub use provider::{Profile, Provider, Times};
 pub use signature::{Algorithm, RustCrypto, Signatures};

@@ -72,7 +72,7 @@ impl Provider {
         signatures: &impl Signatures,
     ) -> Result<(), VerifyError> {
         for (name, value) in &self.required_header {
-            if !jws.header().value(name).is_some_and(|found| same_json(&found, value)) {
+            if !jws.header(name).is_some_and(|found| same_json(found, value)) {
                 return Err(VerifyError::HeaderMismatch { name: name.clone() });
             }
         }

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use serde_json::Value;
 
 use super::claims::Claim;
-use super::jws::KnownHeaders;
+use super::jws::Wanted;
 use super::provider::Times;
 use super::{Claims, Jws, JwsFault, NumericDate, Profile, Provider, Signatures};
 
@@ -39,25 +39,25 @@ impl Default for Budget {
 pub struct Verifier {
     providers: Vec<Provider>,
     profile: Profile,
-    /// The claims that any of the providers looks at.
-    wanted: Vec<String>,
-    headers: KnownHeaders,
+    /// What any of the providers looks at.
+    wanted: Wanted,
 }
 
 impl Verifier {
     /// A verifier of tokens of these providers.
     #[must_use]
     pub fn new(providers: Vec<Provider>, profile: Profile) -> Self {
-        let mut wanted: Vec<String> = ["iss", "aud", "exp", "nbf", "iat", "jti"].map(str::to_owned).into();
+        let names = |names: &[&str]| names.iter().copied().map(str::to_owned).collect();
+        let mut wanted = Wanted {
+            header: names(&["alg", "crit", "kid", "typ"]),
+            claims: names(&["iss", "aud", "exp", "nbf", "iat", "jti"]),
+        };
         for provider in &providers {
-            let required = provider.required_claims.iter().map(|(name, _)| name);
-            for name in required.chain(&provider.kept_claims).chain([&provider.subject_claim]) {
-                if !wanted.contains(name) {
-                    wanted.push(name.clone());
-                }
-            }
+            add(&mut wanted.header, provider.required_header.iter().map(|(name, _)| name));
+            add(&mut wanted.claims, provider.required_claims.iter().map(|(name, _)| name));
+            add(&mut wanted.claims, provider.kept_claims.iter().chain([&provider.subject_claim]));
         }
-        Self { providers, profile, wanted, headers: KnownHeaders::default() }
+        Self { providers, profile, wanted }
     }
 
     /// The providers, in the order in which they are asked.
@@ -83,7 +83,7 @@ impl Verifier {
         budget: &mut Budget,
         signatures: &impl Signatures,
     ) -> Result<VerifiedJwt, VerifyError> {
-        let jws = Jws::parse(compact, &self.wanted, self.profile, &self.headers)?;
+        let jws = Jws::parse(compact, &self.wanted, self.profile)?;
         if self.profile == Profile::JwtProxy && jws.kid().is_none() {
             return Err(VerifyError::MissingKid);
         }
@@ -97,7 +97,6 @@ impl Verifier {
             }
             match provider.verify(&jws, now, budget, signatures) {
                 Ok(()) => {
-                    self.headers.add(&jws);
                     let claims = jws.into_claims();
                     return Ok(VerifiedJwt {
                         compact: compact.into(),
@@ -186,6 +185,14 @@ impl VerifiedJwt {
         self.compact == other.compact
             || self.provider == other.provider
                 && matches!((self.subject(), other.subject()), (Some(a), Some(b)) if a == b)
+    }
+}
+
+fn add<'n>(wanted: &mut Vec<String>, names: impl Iterator<Item = &'n String>) {
+    for name in names {
+        if !wanted.contains(name) {
+            wanted.push(name.clone());
+        }
     }
 }
 
