@@ -12,7 +12,7 @@ use crate::jwt::{Algorithm, Json, JwkFault, KeyFault, KeyUse, RsaKey, VerifyingK
 
 /// Reads one entry of `keys`, which for a JWKS is several keys.
 pub(super) fn keys(
-    node: &Node,
+    node: &Node<'_>,
     algorithms: &[Algorithm],
     reading: &mut Reading<'_>,
 ) -> Result<Vec<VerifyingKey>> {
@@ -39,7 +39,11 @@ pub(super) fn keys(
 }
 
 /// `RSA` is what Che writes: any RSA algorithm of the provider.
-fn pinned_algorithms(alg: &Node, algorithms: &[Algorithm], reading: &Reading<'_>) -> Result<Vec<Algorithm>> {
+fn pinned_algorithms(
+    alg: &Node<'_>,
+    algorithms: &[Algorithm],
+    reading: &Reading<'_>,
+) -> Result<Vec<Algorithm>> {
     let name = match alg.value() {
         Value::Object(_) => match alg.fields(&["env"])?.get("env") {
             Some(variable) => reading.env_var(&variable)?,

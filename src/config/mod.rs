@@ -8,6 +8,8 @@ mod reader;
 mod session;
 mod sources;
 
+use serde_json::Value;
+
 use crate::jwt::{Json, Profile, Verifier};
 use crate::path::PlainPath;
 use crate::policy::Policy;
@@ -38,7 +40,7 @@ struct Reading<'e> {
 
 impl Reading<'_> {
     /// Reads a variable that the configuration names: an empty one is a mistake as much as one that is not set.
-    fn env_var(&self, node: &Node) -> Result<String> {
+    fn env_var(&self, node: &Node<'_>) -> Result<String> {
         let name = node.non_empty_text()?;
         match self.env.var(name) {
             Some(value) if !value.trim().is_empty() => Ok(value),
@@ -50,7 +52,7 @@ impl Reading<'_> {
         }
     }
 
-    fn warn(&mut self, node: &Node, message: &str) {
+    fn warn(&mut self, node: &Node<'_>, message: &str) {
         self.warnings.push(format!("{}: {message}", node.path()));
     }
 }
@@ -65,7 +67,8 @@ impl Policy {
             &["profile", "providers", "token_sources", "forward_token", "public_paths", "open", "session"];
         const PROFILES: &[(&str, Profile)] = &[("strict", Profile::Strict), ("jwtproxy", Profile::JwtProxy)];
 
-        let root = parse(text)?;
+        let value = parse(text)?;
+        let root = Node::root(&value);
         let fields = root.fields(FIELDS)?;
         let profile = fields.read("profile", |node| node.word(PROFILES))?.unwrap_or(Profile::Strict);
         let mut reading = Reading { env, profile, warnings: Vec::new() };
@@ -100,7 +103,7 @@ impl Policy {
     }
 }
 
-fn parse(text: &[u8]) -> Result<Node> {
+fn parse(text: &[u8]) -> Result<Value> {
     if text.trim_ascii().is_empty() {
         return Err(ConfigError::new(
             "",
@@ -120,7 +123,7 @@ fn parse(text: &[u8]) -> Result<Node> {
         };
         ConfigError::new("", message)
     })?;
-    Ok(Node::root(value))
+    Ok(value)
 }
 
 /// Names of HTTP (RFC 9110 section 5.6.2): a token.

@@ -29,7 +29,7 @@ pub(super) fn public_paths(fields: &Fields<'_>, reading: &mut Reading<'_>) -> Re
     Ok(paths)
 }
 
-fn public_path(node: &Node, profile: Profile) -> Result<PublicPath> {
+fn public_path(node: &Node<'_>, profile: Profile) -> Result<PublicPath> {
     let fields = node.fields(&["exact", "prefix", "regex", "methods"])?;
     fields.refuse_null(&["methods"])?;
     let (kind, written) = fields.only(&["exact", "prefix", "regex"], node)?;
@@ -41,7 +41,7 @@ fn public_path(node: &Node, profile: Profile) -> Result<PublicPath> {
     Ok(PublicPath { pattern, methods: fields.read("methods", methods)? })
 }
 
-fn methods(node: &Node) -> Result<Vec<String>> {
+fn methods(node: &Node<'_>) -> Result<Vec<String>> {
     let fits = |text: &str| is_token(text) && !text.bytes().any(|byte| byte.is_ascii_lowercase());
     node.non_empty_list("leave it out for all methods")?
         .iter()
@@ -53,7 +53,7 @@ fn methods(node: &Node) -> Result<Vec<String>> {
 }
 
 /// A pattern that no normalised path could ever equal is a mistake.
-fn plain(node: &Node) -> Result<String> {
+fn plain(node: &Node<'_>) -> Result<String> {
     let text = node.text()?;
     match PlainPath::new(text.replace('%', "%25").as_bytes()) {
         Some(plain) if plain.as_str() == text => Ok(text.to_owned()),
@@ -63,7 +63,7 @@ fn plain(node: &Node) -> Result<String> {
     }
 }
 
-fn expression(node: &Node, profile: Profile) -> Result<PathPattern> {
+fn expression(node: &Node<'_>, profile: Profile) -> Result<PathPattern> {
     let text = node.text()?;
     if text.is_empty() {
         return node.refuse("an empty expression matches every path; leave it out");

@@ -11,7 +11,7 @@ use crate::jwt::{Algorithm, Budget, Profile, Provider};
 
 const DEFAULT_SKEW: f64 = 60.0;
 
-pub(super) fn providers(node: &Node, reading: &mut Reading<'_>) -> Result<(Vec<Provider>, ClaimHeaders)> {
+pub(super) fn providers(node: &Node<'_>, reading: &mut Reading<'_>) -> Result<(Vec<Provider>, ClaimHeaders)> {
     let nodes = node.non_empty_list("without a provider nobody could ever sign in")?;
     let several = nodes.len() > 1;
     let mut providers: Vec<Provider> = Vec::new();
@@ -32,7 +32,7 @@ pub(super) fn providers(node: &Node, reading: &mut Reading<'_>) -> Result<(Vec<P
     Ok((providers, ClaimHeaders::new(headers)))
 }
 
-fn provider(node: &Node, reading: &mut Reading<'_>) -> Result<(Provider, Vec<(String, String)>)> {
+fn provider(node: &Node<'_>, reading: &mut Reading<'_>) -> Result<(Provider, Vec<(String, String)>)> {
     let fields = node.fields(&[
         "name",
         "issuer",
@@ -97,31 +97,31 @@ fn provider(node: &Node, reading: &mut Reading<'_>) -> Result<(Provider, Vec<(St
     Ok((provider, claim_headers))
 }
 
-fn named_algorithms(node: &Node) -> Result<Vec<Algorithm>> {
+fn named_algorithms(node: &Node<'_>) -> Result<Vec<Algorithm>> {
     let words = Algorithm::ALL.map(|algorithm| (algorithm.name(), algorithm));
     let names = node.non_empty_list("leave it out for RS256, RS384 and RS512")?;
     names.iter().map(|name| name.word(&words)).collect()
 }
 
-fn audiences(node: &Node) -> Result<Vec<String>> {
+fn audiences(node: &Node<'_>) -> Result<Vec<String>> {
     let names = node.non_empty_list("that admits nobody; leave it out if `aud` is not to be checked")?;
     names.iter().map(|name| name.non_empty_text().map(str::to_owned)).collect()
 }
 
-fn required_header(node: &Node) -> Result<Vec<(String, Value)>> {
+fn required_header(node: &Node<'_>) -> Result<Vec<(String, Value)>> {
     Ok(node.members()?.into_iter().map(|(name, value)| (name, value.value().clone())).collect())
 }
 
 /// A list means any of its values; `{env: NAME}` is the value of a variable.
-fn required_claims(node: &Node, reading: &Reading<'_>) -> Result<Vec<(String, Vec<Value>)>> {
-    let wanted = |node: &Node| match node.value().as_object() {
+fn required_claims(node: &Node<'_>, reading: &Reading<'_>) -> Result<Vec<(String, Vec<Value>)>> {
+    let wanted = |node: &Node<'_>| match node.value().as_object() {
         Some(members) if members.len() == 1 && members.contains_key("env") => {
             let variable = node.fields(&["env"])?.get("env").unwrap_or_else(|| node.clone());
             reading.env_var(&variable).map(Value::String)
         }
         Some(_) | None => Ok(node.value().clone()),
     };
-    let claim = |(claim, node): (String, Node)| {
+    let claim = |(claim, node): (String, Node<'_>)| {
         let values = if node.value().is_array() {
             let any =
                 node.non_empty_list("that admits nobody; write the values of which one must be there")?;
@@ -134,7 +134,7 @@ fn required_claims(node: &Node, reading: &Reading<'_>) -> Result<Vec<(String, Ve
     node.members()?.into_iter().map(claim).collect()
 }
 
-fn claim_headers(node: &Node) -> Result<Vec<(String, String)>> {
+fn claim_headers(node: &Node<'_>) -> Result<Vec<(String, String)>> {
     let mut headers: Vec<(String, String)> = Vec::new();
     for (written, node) in node.members()? {
         let name = written.to_ascii_lowercase();

@@ -6,13 +6,13 @@ use super::error::{ConfigError, Result};
 
 /// A value of the configuration and where it stands.
 #[derive(Clone, Debug)]
-pub(super) struct Node {
+pub(super) struct Node<'v> {
     path: String,
-    value: Value,
+    value: &'v Value,
 }
 
-impl Node {
-    pub(super) const fn root(value: Value) -> Self {
+impl<'v> Node<'v> {
+    pub(super) const fn root(value: &'v Value) -> Self {
         Self { path: String::new(), value }
     }
 
@@ -20,8 +20,8 @@ impl Node {
         &self.path
     }
 
-    pub(super) const fn value(&self) -> &Value {
-        &self.value
+    pub(super) const fn value(&self) -> &'v Value {
+        self.value
     }
 
     /// An error at this place.
@@ -34,11 +34,11 @@ impl Node {
         Err(self.fault(message))
     }
 
-    pub(super) fn text(&self) -> Result<&str> {
+    pub(super) fn text(&self) -> Result<&'v str> {
         self.value.as_str().ok_or_else(|| self.fault("write a string"))
     }
 
-    pub(super) fn non_empty_text(&self) -> Result<&str> {
+    pub(super) fn non_empty_text(&self) -> Result<&'v str> {
         match self.text()? {
             "" => self.refuse("must not be empty"),
             text => Ok(text),
@@ -69,11 +69,11 @@ impl Node {
     }
 
     pub(super) fn list(&self) -> Result<Vec<Self>> {
-        let Value::Array(items) = &self.value else { return self.refuse("write a list") };
+        let Value::Array(items) = self.value else { return self.refuse("write a list") };
         Ok(items
             .iter()
             .enumerate()
-            .map(|(index, value)| Self { path: format!("{}[{index}]", self.path), value: value.clone() })
+            .map(|(index, value)| Self { path: format!("{}[{index}]", self.path), value })
             .collect())
     }
 
@@ -88,11 +88,11 @@ impl Node {
         Ok(self
             .object()?
             .iter()
-            .map(|(name, value)| (name.clone(), Self { path: join(&self.path, name), value: value.clone() }))
+            .map(|(name, value)| (name.clone(), Self { path: join(&self.path, name), value }))
             .collect())
     }
 
-    pub(super) fn object(&self) -> Result<&Map<String, Value>> {
+    pub(super) fn object(&self) -> Result<&'v Map<String, Value>> {
         self.value.as_object().ok_or_else(|| self.fault("write an object"))
     }
 
@@ -125,14 +125,14 @@ pub(super) struct Fields<'a> {
     members: &'a Map<String, Value>,
 }
 
-impl Fields<'_> {
-    pub(super) fn get(&self, name: &str) -> Option<Node> {
-        let value = self.members.get(name).filter(|value| !value.is_null())?.clone();
+impl<'v> Fields<'v> {
+    pub(super) fn get(&self, name: &str) -> Option<Node<'v>> {
+        let value = self.members.get(name).filter(|value| !value.is_null())?;
         Some(Node { path: join(self.path, name), value })
     }
 
     /// What `read` makes of the field, if it is there.
-    pub(super) fn read<T>(&self, name: &str, read: impl FnOnce(&Node) -> Result<T>) -> Result<Option<T>> {
+    pub(super) fn read<T>(&self, name: &str, read: impl FnOnce(&Node<'v>) -> Result<T>) -> Result<Option<T>> {
         self.get(name).map(|node| read(&node)).transpose()
     }
 
@@ -165,7 +165,7 @@ impl Fields<'_> {
     }
 
     /// The one field of several that is written, and its name.
-    pub(super) fn only(&self, names: &[&'static str], node: &Node) -> Result<(&'static str, Node)> {
+    pub(super) fn only(&self, names: &[&'static str], node: &Node<'_>) -> Result<(&'static str, Node<'v>)> {
         let mut written = names.iter().filter_map(|name| Some((*name, self.get(name)?)));
         if let (Some(one), None) = (written.next(), written.next()) {
             return Ok(one);

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::Map;
+
 use super::error::Result;
 use super::reader::Node;
 use super::{is_token, is_url_text};
@@ -11,7 +13,7 @@ use crate::jwt::Profile;
 use crate::path::PlainPath;
 use crate::session::{Csrf, Login, LoginParam, Session};
 
-pub(super) fn session(node: &Node, profile: Profile) -> Result<Session> {
+pub(super) fn session(node: &Node<'_>, profile: Profile) -> Result<Session> {
     const CSRF: &[(&str, Csrf)] = &[("enforce", Csrf::Enforce), ("strict", Csrf::Strict), ("off", Csrf::Off)];
 
     let fields = node.fields(&[
@@ -49,12 +51,12 @@ pub(super) fn session(node: &Node, profile: Profile) -> Result<Session> {
         (None, Profile::JwtProxy) => Csrf::Off,
         (None, Profile::Strict) => Csrf::Enforce,
     };
-    let empty = Node::root(serde_json::Map::new().into());
+    let empty = Map::new().into();
     let login_is_https = login.as_ref().is_some_and(|login| login.address.starts_with("https://"));
     Ok(Session {
         auth_path,
         logout_path,
-        cookie: cookie(&fields.get("cookie").unwrap_or(empty), profile, login_is_https)?,
+        cookie: cookie(&fields.get("cookie").unwrap_or(Node::root(&empty)), profile, login_is_https)?,
         login,
         return_param,
         allowed_origins: fields
@@ -66,13 +68,13 @@ pub(super) fn session(node: &Node, profile: Profile) -> Result<Session> {
     })
 }
 
-fn origin(node: &Node) -> Result<Origin> {
+fn origin(node: &Node<'_>) -> Result<Origin> {
     let text = node.text()?;
     let origin = Origin::parse(text.strip_suffix('/').unwrap_or(text));
     origin.ok_or_else(|| node.fault("this is no origin; write it like https://che.example.com"))
 }
 
-fn endpoint(node: &Node) -> Result<String> {
+fn endpoint(node: &Node<'_>) -> Result<String> {
     let text = node.text()?;
     match PlainPath::new(text.as_bytes()) {
         Some(plain) if plain.as_str() == text && !text.ends_with('/') && !text.contains('?') => {
@@ -83,7 +85,7 @@ fn endpoint(node: &Node) -> Result<String> {
 }
 
 /// None if it is not written: to JwtProxy a written `/` is not the same.
-fn base_path(node: &Node) -> Result<Option<String>> {
+fn base_path(node: &Node<'_>) -> Result<Option<String>> {
     let text = node.text()?;
     if !is_url_text(text) || text.contains(['?', '#', '%']) || text.contains("//") {
         return node.refuse("write a path like /workspace1/ide");
@@ -96,7 +98,7 @@ fn base_path(node: &Node) -> Result<Option<String>> {
     })
 }
 
-fn cookie(node: &Node, profile: Profile, login_is_https: bool) -> Result<CookieTemplate> {
+fn cookie(node: &Node<'_>, profile: Profile, login_is_https: bool) -> Result<CookieTemplate> {
     const SAME_SITE: &[(&str, SameSite)] =
         &[("Lax", SameSite::Lax), ("None", SameSite::None), ("Strict", SameSite::Strict)];
     const ENDS_WITH_TOKEN: &[(&str, bool)] = &[("token", true), ("session", false)];
@@ -158,7 +160,7 @@ fn has_prefix(name: &str, prefix: &str) -> bool {
     name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
 }
 
-fn secure(node: &Node) -> Result<Secure> {
+fn secure(node: &Node<'_>) -> Result<Secure> {
     match (node.value().as_bool(), node.value().as_str()) {
         (Some(true), _) => Ok(Secure::Always),
         (Some(false), _) => Ok(Secure::Never),
@@ -167,8 +169,8 @@ fn secure(node: &Node) -> Result<Secure> {
     }
 }
 
-fn login_params(node: &Node) -> Result<Vec<(String, LoginParam)>> {
-    let param = |(name, node): (String, Node)| {
+fn login_params(node: &Node<'_>) -> Result<Vec<(String, LoginParam)>> {
+    let param = |(name, node): (String, Node<'_>)| {
         let text = node.text()?.to_owned();
         if text.replace("{url}", "").contains(['{', '}']) {
             return node.refuse("only {url} can stand in braces");
@@ -179,7 +181,7 @@ fn login_params(node: &Node) -> Result<Vec<(String, LoginParam)>> {
 }
 
 /// A parameter of `login_params` replaces one of the URL, and all are sorted by name.
-fn login(node: &Node, params: Vec<(String, LoginParam)>) -> Result<Login> {
+fn login(node: &Node<'_>, params: Vec<(String, LoginParam)>) -> Result<Login> {
     let url = node.text()?;
     let (rest, fragment) = match url.split_once('#') {
         Some((rest, fragment)) => (rest, Some(fragment.to_owned())),

@@ -45,7 +45,7 @@ pub(super) fn token_sources(
     Ok(TokenSources::new(sources))
 }
 
-fn check_cookie(node: &Node, name: &str, session: Option<&Session>, profile: Profile) -> Result<()> {
+fn check_cookie(node: &Node<'_>, name: &str, session: Option<&Session>, profile: Profile) -> Result<()> {
     match session {
         None if profile == Profile::Strict => {
             node.refuse("a cookie is only read with a `session`; write one, or leave out this source")
@@ -66,7 +66,7 @@ fn defaults(session: Option<&Session>, profile: Profile) -> Vec<TokenSource> {
     }
 }
 
-fn token_source(node: &Node) -> Result<TokenSource> {
+fn token_source(node: &Node<'_>) -> Result<TokenSource> {
     let fields = node.fields(&["cookie", "header", "scheme", "query"])?;
     let (kind, written) = fields.only(&["cookie", "header", "query"], node)?;
     let name = written.non_empty_text()?;
@@ -83,7 +83,7 @@ fn token_source(node: &Node) -> Result<TokenSource> {
     }
 }
 
-fn header_name(node: &Node) -> Result<String> {
+fn header_name(node: &Node<'_>) -> Result<String> {
     let name = node.text()?.to_ascii_lowercase();
     match name.as_str() {
         "cookie" | "host" => {
@@ -95,7 +95,7 @@ fn header_name(node: &Node) -> Result<String> {
     }
 }
 
-fn checked_scheme(node: &Node) -> Result<String> {
+fn checked_scheme(node: &Node<'_>) -> Result<String> {
     let scheme = node.text()?;
     if is_token(scheme) {
         Ok(scheme.to_owned())
