@@ -101,7 +101,7 @@ impl<'v> Node<'v> {
         let members = self.object()?;
         if let Some(unknown) = members.keys().find(|name| !names.contains(&name.as_str())) {
             let path = join(&self.path, unknown);
-            let nearest = names.iter().map(|name| (strsim::damerau_levenshtein(unknown, name), name)).min();
+            let nearest = names.iter().map(|name| (strsim::osa_distance(unknown, name), name)).min();
             let message = match nearest {
                 Some((distance, name)) if distance <= name.len().max(unknown.len()) / 2 => {
                     format!("unknown field; did you mean `{name}`?")
