@@ -1,7 +1,5 @@
 //! Browser sessions.
 
-use std::collections::BTreeMap;
-
 use serde_json::Map;
 
 use super::error::Result;
@@ -35,7 +33,7 @@ pub(super) fn session(node: &Node<'_>, profile: Profile) -> Result<Session> {
         return fields.refuse("login_params", "there is no `login_url` that they could be for");
     }
     let params = params.unwrap_or_else(|| vec![(return_param.clone(), LoginParam::Template("{url}".into()))]);
-    let login = login_url.map(|node| login(&node, params)).transpose()?;
+    let login = login_url.map(|node| login(&node, &params)).transpose()?;
 
     let auth_path = fields.read("auth_path", endpoint)?.or_else(|| Some("/jwt/auth".into()));
     let logout_path = fields.read("logout_path", endpoint)?;
@@ -181,7 +179,7 @@ fn login_params(node: &Node<'_>) -> Result<Vec<(String, LoginParam)>> {
 }
 
 /// A parameter of `login_params` replaces one of the URL, and all are sorted by name.
-fn login(node: &Node<'_>, params: Vec<(String, LoginParam)>) -> Result<Login> {
+fn login(node: &Node<'_>, params: &[(String, LoginParam)]) -> Result<Login> {
     let url = node.text()?;
     let (rest, fragment) = match url.split_once('#') {
         Some((rest, fragment)) => (rest, Some(fragment.to_owned())),
@@ -196,13 +194,14 @@ fn login(node: &Node<'_>, params: Vec<(String, LoginParam)>) -> Result<Login> {
     if !is_url_text(url) || !is_path && has_origin().is_none() {
         return node.refuse("write an http or https URL, or a path with one leading slash");
     }
-    let mut all: BTreeMap<String, Vec<LoginParam>> = BTreeMap::new();
-    for (name, value) in form_pairs(query.as_bytes()) {
-        let text = |text: &[u8]| String::from_utf8_lossy(text).into_owned();
-        all.entry(text(&name)).or_default().push(LoginParam::Fixed(text(&value)));
+    let text = |text: &[u8]| String::from_utf8_lossy(text).into_owned();
+    let own = form_pairs(query.as_bytes());
+    let own = own.map(|(name, value)| (text(&name), LoginParam::Fixed(text(&value))));
+    let own = own.filter(|(name, _)| params.iter().all(|(other, _)| other != name));
+    let mut all: Vec<(String, LoginParam)> = Vec::new();
+    for (name, value) in own.chain(params.iter().cloned()) {
+        let place = all.partition_point(|(other, _)| *other <= name);
+        all.insert(place, (name, value));
     }
-    all.extend(params.into_iter().map(|(name, param)| (name, vec![param])));
-    let params =
-        all.into_iter().flat_map(|(name, values)| values.into_iter().map(move |value| (name.clone(), value)));
-    Ok(Login { address: address.to_owned(), params: params.collect(), fragment })
+    Ok(Login { address: address.to_owned(), params: all, fragment })
 }
