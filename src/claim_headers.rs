@@ -110,7 +110,10 @@ fn text(claim: &Value) -> Option<String> {
             return None;
         }
         Value::String(text) => text.clone(),
-        Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => claim.to_string(),
+        // The Display of a value can indent, too, and brings along what that needs.
+        Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
+            serde_json::to_string(claim).ok()?
+        }
     };
     (!text.chars().any(char::is_control) && text.trim() == text).then_some(text)
 }

@@ -5,7 +5,6 @@ use std::fmt;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use serde_json::Value;
 
 use crate::access::Asking;
 use crate::http::{GrpcStatus, RequestHead, Response};
@@ -126,8 +125,8 @@ impl Rejection {
 
     /// The members of a problem document (RFC 9457 section 3). Of our own words none needs an escape.
     fn problem(&self, login_url: Option<&str>) -> String {
-        let login_url = login_url
-            .map_or_else(String::new, |url| format!("\"login_url\":{},", Value::String(url.to_owned())));
+        let login_url = login_url.and_then(|url| serde_json::to_string(url).ok());
+        let login_url = login_url.map_or_else(String::new, |url| ["\"login_url\":", &url, ","].concat());
         let status = self.status().to_string();
         [
             "{\"detail\":\"",
