@@ -482,6 +482,16 @@ fn the_module_exports_what_the_filter_has_something_to_do_in() {
     assert_eq!(exports.iter().map(String::as_str).collect::<Vec<_>>(), expected);
 }
 
+/// What else a module could ask of its host: files, sockets, clocks. The SDK names every function of proxy-wasm, the rest
+/// is this.
+#[test]
+fn the_module_imports_nothing_but_proxy_wasm_and_a_little_of_wasi() {
+    let module = fs::read(repository("dist/jwtproxy.wasm")).expect("dist/jwtproxy.wasm");
+    let others: Vec<String> =
+        imports(&module).into_iter().filter(|name| !name.starts_with("proxy_")).collect();
+    assert_eq!(others, ["environ_get", "environ_sizes_get", "fd_write", "proc_exit", "random_get"]);
+}
+
 fn imports(module: &[u8]) -> BTreeSet<String> {
     const IMPORTS: u8 = 2;
     names(module, IMPORTS, |section| {
