@@ -24,6 +24,7 @@ build:
     #!/bin/sh
     set -eu
     tests/bring target
+    binaryen=$(tests/bring binaryen)
     sources=$(rustc --print sysroot)/lib/rustlib/src/rust
     commit=$(rustc --version --verbose | sed -n 's/^commit-hash: //p')
     # Panics name files, those of the standard library by their local path where rust-src is installed. In Cargo's
@@ -34,7 +35,7 @@ build:
     flags=$flags$(printf '\037%s' -Clink-arg=--compress-relocations '--cfg=cpubits="32"')
     CARGO_ENCODED_RUSTFLAGS=${flags#?} cargo build --locked --release --lib --target wasm32-wasip1
     mkdir -p dist
-    cp "$CARGO_TARGET_DIR/wasm32-wasip1/release/jwtproxy_wasm.wasm" dist/jwtproxy.wasm
+    .cargo/wasm-opt "$binaryen" "$CARGO_TARGET_DIR/wasm32-wasip1/release/jwtproxy_wasm.wasm" dist/jwtproxy.wasm
     python3 -c 'import hashlib, sys
     module = open(sys.argv[1], "rb").read()
     print(f"{sys.argv[1]}  {len(module)} bytes ({len(module) / 1000:.0f} kB)  sha256 {hashlib.sha256(module).hexdigest()}")
