@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde_json::Value;
 
 use crate::http::{HeadEdit, RequestHead};
-use crate::jwt::VerifiedJwt;
+use crate::jwt::{Claims, VerifiedJwt};
 
 /// Which claims become which headers. Whatever a client sends under one of these names is removed, always.
 #[derive(Clone, Debug, Default)]
@@ -48,11 +48,11 @@ impl ClaimHeaders {
 
     /// What the headers of a verified token say; the same at every request that brings it.
     #[must_use]
-    pub fn prepare(&self, jwt: &VerifiedJwt) -> PreparedHeaders {
+    pub fn prepare(&self, jwt: &VerifiedJwt, claims: &Claims<'_>) -> PreparedHeaders {
         let headers = self.by_provider.get(jwt.provider()).map(Vec::as_slice).unwrap_or_default();
         let value = |name: &String| {
             let (_, claim) = headers.iter().find(|(own, _)| own == name)?;
-            Some(text(jwt.claims().value(claim)?)?.into_bytes())
+            Some(text(claims.value(claim)?)?.into_bytes())
         };
         PreparedHeaders(self.names.iter().map(value).collect())
     }

@@ -77,7 +77,8 @@ impl Weighter<Compact, Rc<KnownToken>> for Bytes {
     fn weight(&self, Compact(compact): &Compact, known: &Rc<KnownToken>) -> u64 {
         /// Of the cache and of the allocator, for an entry and its parts.
         const OVERHEAD: usize = 256;
-        let bytes = [compact.len(), known.jwt.claims().bytes(), known.headers.bytes(), OVERHEAD];
+        let subject = known.jwt.subject().map_or(0, str::len);
+        let bytes = [compact.len(), subject, known.headers.bytes(), OVERHEAD];
         bytes.into_iter().fold(0, |sum, bytes| sum.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX)))
     }
 }

@@ -56,7 +56,8 @@ impl Signatures for Host {
             Algorithm::Rs384 => b"sha384",
             Algorithm::Rs512 => b"sha512",
         };
-        let mut arguments = Vec::new();
+        // A key, a signature and a token of the usual sizes.
+        let mut arguments = Vec::with_capacity(2048);
         for (tag, value) in [(0x0a, hash), (0x12, key.spki()), (0x1a, signature), (0x22, message)] {
             arguments.push(tag);
             push_varint(&mut arguments, value.len());

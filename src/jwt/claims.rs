@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde_json::Value;
 
+use super::json::Members;
+
 /// Seconds since 1970-01-01T00:00:00Z (RFC 7519 section 2); may be negative and fractional.
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
 pub struct NumericDate(f64);
@@ -68,23 +70,17 @@ pub enum Claim<T> {
 
 /// What of the payload of a token, a JSON object, the configuration speaks of.
 #[derive(Clone, Debug, Default)]
-pub struct Claims(Vec<(String, Value)>);
+pub struct Claims<'w>(Members<'w>);
 
-impl Claims {
-    pub(super) const fn new(members: Vec<(String, Value)>) -> Self {
+impl<'w> Claims<'w> {
+    pub(super) const fn new(members: Members<'w>) -> Self {
         Self(members)
     }
 
     /// Any claim.
     #[must_use]
     pub fn value(&self, name: &str) -> Option<&Value> {
-        self.0.iter().find(|(own, _)| own == name).map(|(_, value)| value)
-    }
-
-    /// About how many bytes it takes.
-    #[must_use]
-    pub fn bytes(&self) -> usize {
-        self.0.iter().map(|(name, value)| name.len().saturating_add(bytes(value))).sum()
+        self.0.iter().find(|(own, _)| *own == name).map(|(_, value)| value)
     }
 
     /// A claim that is a string.
@@ -134,19 +130,4 @@ impl Claims {
             Some(Value::Bool(_) | Value::Null | Value::Number(_) | Value::Object(_)) => Claim::Invalid,
         }
     }
-}
-
-fn bytes(value: &Value) -> usize {
-    /// Of a value itself, with a share of the allocator's and the tree's.
-    const OWN: usize = 32;
-    let inner = match value {
-        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
-        Value::String(text) => text.len(),
-        Value::Array(items) => items.iter().map(bytes).sum(),
-        Value::Object(members) => members
-            .iter()
-            .map(|(name, value)| name.len().saturating_add(bytes(value)).saturating_add(OWN))
-            .sum(),
-    };
-    inner.saturating_add(OWN)
 }

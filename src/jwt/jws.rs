@@ -5,7 +5,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
 
 use super::claims::Claim;
-use super::json::{DUPLICATE_MEMBER, pick};
+use super::json::{DUPLICATE_MEMBER, Members, pick};
 use super::{Algorithm, Claims, Profile, Signatures, VerifyingKey};
 
 /// A well-formed token that nobody has vouched for.
@@ -14,8 +14,8 @@ use super::{Algorithm, Claims, Profile, Signatures, VerifyingKey};
 #[derive(Debug)]
 pub struct Jws<'t> {
     signing_input: &'t str,
-    header: Vec<(String, Value)>,
-    unverified: Claims,
+    header: Members<'t>,
+    unverified: Claims<'t>,
     signature: Vec<u8>,
 }
 
@@ -35,24 +35,24 @@ impl<'t> Jws<'t> {
     ///
     /// # Errors
     /// Which part is malformed, or a critical header parameter: none is understood (RFC 7515 section 4.1.11).
-    pub fn parse(compact: &'t str, wanted: &Wanted, profile: Profile) -> Result<Self, JwsFault> {
+    pub fn parse(compact: &'t str, wanted: &'t Wanted, profile: Profile) -> Result<Self, JwsFault> {
         let (signing_input, signature) = compact.rsplit_once('.').ok_or(JwsFault::Form)?;
         let (header, payload) = signing_input.split_once('.').ok_or(JwsFault::Form)?;
         if payload.contains('.') {
             return Err(JwsFault::Form);
         }
         let header = pick(&decode(header)?, &wanted.header).ok().flatten().ok_or(JwsFault::Header)?;
-        if header.iter().any(|(name, _)| name == "crit") {
+        if header.iter().any(|(name, _)| *name == "crit") {
             return Err(JwsFault::Critical);
         }
-        let fits = |(name, value): &(String, Value)| match name.as_str() {
+        let fits = |(name, value): &(&str, Value)| match *name {
             "alg" => value.is_string(),
             // To some readers `"kid": null` is no kid; a stricter one might take it for one.
             "kid" => value.is_string() || value.is_null() && profile == Profile::JwtProxy,
             "typ" => value.is_string() || value.is_null(),
             _ => true,
         };
-        if !header.iter().all(fits) || !header.iter().any(|(name, _)| name == "alg") {
+        if !header.iter().all(fits) || !header.iter().any(|(name, _)| *name == "alg") {
             return Err(JwsFault::Header);
         }
         let unverified = match pick(&decode(payload)?, &wanted.claims) {
@@ -73,7 +73,7 @@ impl<'t> Jws<'t> {
     /// A parameter of the header, if it was wanted.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&Value> {
-        self.header.iter().find(|(own, _)| own == name).map(|(_, value)| value)
+        self.header.iter().find(|(own, _)| *own == name).map(|(_, value)| value)
     }
 
     /// The `kid` of the header (RFC 7515 section 4.1.4).
@@ -97,7 +97,7 @@ impl<'t> Jws<'t> {
     }
 
     /// Its claims, which must have been checked.
-    pub(super) fn into_claims(self) -> Claims {
+    pub(super) fn into_claims(self) -> Claims<'t> {
         self.unverified
     }
 }
@@ -109,13 +109,13 @@ fn decode(part: &str) -> Result<Vec<u8>, JwsFault> {
 /// A token whose signature is good. Its claims may still say that it has expired, or is for somebody else.
 #[derive(Clone, Copy, Debug)]
 pub struct Genuine<'j> {
-    claims: &'j Claims,
+    claims: &'j Claims<'j>,
 }
 
 impl<'j> Genuine<'j> {
     /// The claims that the issuer signed.
     #[must_use]
-    pub const fn claims(&self) -> &'j Claims {
+    pub const fn claims(&self) -> &'j Claims<'j> {
         self.claims
     }
 }

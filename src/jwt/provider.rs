@@ -122,7 +122,7 @@ impl Provider {
     }
 
     /// RFC 7519 sections 4.1.4 to 4.1.7.
-    fn check_times(&self, claims: &Claims, now: NumericDate) -> Result<(), VerifyError> {
+    fn check_times(&self, claims: &Claims<'_>, now: NumericDate) -> Result<(), VerifyError> {
         let limits = self.limits();
         let needs_exp = limits.required || self.require_exp || self.max_ttl.is_some();
         let needs_iat = limits.required || self.max_ttl.is_some();
@@ -170,7 +170,7 @@ impl Provider {
     }
 
     /// The times of a token whose claims were checked.
-    pub(super) fn times(&self, claims: &Claims) -> Times {
+    pub(super) fn times(&self, claims: &Claims<'_>) -> Times {
         let date = |name| self.date(claims, name, false).ok().flatten();
         Times { exp: date("exp"), nbf: date("nbf"), iat: date("iat") }
     }
@@ -193,7 +193,7 @@ impl Provider {
 
     fn date(
         &self,
-        claims: &Claims,
+        claims: &Claims<'_>,
         name: &'static str,
         required: bool,
     ) -> Result<Option<NumericDate>, VerifyError> {
@@ -210,7 +210,7 @@ impl Provider {
     }
 
     /// RFC 7519 section 4.1.3.
-    fn check_audience(&self, claims: &Claims) -> Result<(), VerifyError> {
+    fn check_audience(&self, claims: &Claims<'_>) -> Result<(), VerifyError> {
         let Some(own) = &self.audiences else { return Ok(()) };
         let found = match claims.audiences() {
             Claim::Present(found) => found,
@@ -228,7 +228,7 @@ impl Provider {
         })
     }
 
-    fn check_required_claims(&self, claims: &Claims) -> Result<(), VerifyError> {
+    fn check_required_claims(&self, claims: &Claims<'_>) -> Result<(), VerifyError> {
         for (name, values) in &self.required_claims {
             let found = claims.value(name);
             if !found.is_some_and(|found| values.iter().any(|value| same_json(found, value))) {

@@ -72,17 +72,17 @@ impl Verifier {
         self.profile
     }
 
-    /// Verifies a token: form, issuer, header, signature, times, audience, required claims.
+    /// Verifies a token: form, issuer, header, signature, times, audience, required claims. Beside it come its claims.
     ///
     /// # Errors
     /// The first check that fails; where several providers share an issuer, the one that came furthest.
-    pub fn verify(
-        &self,
-        compact: &str,
+    pub fn verify<'t>(
+        &'t self,
+        compact: &'t str,
         now: NumericDate,
         budget: &mut Budget,
         signatures: &impl Signatures,
-    ) -> Result<VerifiedJwt, VerifyError> {
+    ) -> Result<(VerifiedJwt, Claims<'t>), VerifyError> {
         let jws = Jws::parse(compact, &self.wanted, self.profile)?;
         if self.profile == Profile::JwtProxy && jws.kid().is_none() {
             return Err(VerifyError::MissingKid);
@@ -98,13 +98,13 @@ impl Verifier {
             match provider.verify(&jws, now, budget, signatures) {
                 Ok(()) => {
                     let claims = jws.into_claims();
-                    return Ok(VerifiedJwt {
+                    let jwt = VerifiedJwt {
                         compact: compact.into(),
                         provider: index,
                         subject: subject(&claims, &provider.subject_claim),
                         times: provider.times(&claims),
-                        claims,
-                    });
+                    };
+                    return Ok((jwt, claims));
                 }
                 Err(fault) => {
                     let came_further =
@@ -145,7 +145,6 @@ pub struct VerifiedJwt {
     provider: usize,
     subject: Option<String>,
     times: Times,
-    claims: Claims,
 }
 
 impl VerifiedJwt {
@@ -159,12 +158,6 @@ impl VerifiedJwt {
     #[must_use]
     pub const fn provider(&self) -> usize {
         self.provider
-    }
-
-    /// The verified claims that the configuration speaks of.
-    #[must_use]
-    pub const fn claims(&self) -> &Claims {
-        &self.claims
     }
 
     /// When it expires; none: never.
@@ -196,7 +189,7 @@ fn add<'n>(wanted: &mut Vec<String>, names: impl Iterator<Item = &'n String>) {
     }
 }
 
-fn subject(claims: &Claims, name: &str) -> Option<String> {
+fn subject(claims: &Claims<'_>, name: &str) -> Option<String> {
     match claims.value(name)? {
         Value::String(text) => Some(text.clone()),
         Value::Number(number) if !number.is_f64() => Some(number.to_string()),
