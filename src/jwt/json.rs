@@ -12,6 +12,7 @@ use serde_json::{Map, Number, Value};
 
 /// How the error begins.
 pub(super) const DUPLICATE_MEMBER: &str = "duplicate member";
+const NO_OBJECT: &str = "not an object";
 
 /// Any JSON value without duplicate member names.
 #[derive(Clone, Debug)]
@@ -131,6 +132,31 @@ impl<'de, 'w> Visitor<'de> for Pick<'w> {
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a JSON object")
+    }
+
+    // What serde says by default of a value of another type can print a float: 20 kB.
+    fn visit_bool<E: Error>(self, _: bool) -> Result<Self::Value, E> {
+        Err(E::custom(NO_OBJECT))
+    }
+
+    fn visit_i64<E: Error>(self, _: i64) -> Result<Self::Value, E> {
+        Err(E::custom(NO_OBJECT))
+    }
+
+    fn visit_u64<E: Error>(self, _: u64) -> Result<Self::Value, E> {
+        Err(E::custom(NO_OBJECT))
+    }
+
+    fn visit_f64<E: Error>(self, _: f64) -> Result<Self::Value, E> {
+        Err(E::custom(NO_OBJECT))
+    }
+
+    fn visit_str<E: Error>(self, _: &str) -> Result<Self::Value, E> {
+        Err(E::custom(NO_OBJECT))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, _: A) -> Result<Self::Value, A::Error> {
+        Err(A::Error::custom(NO_OBJECT))
     }
 
     fn visit_unit<E>(self) -> Result<Self::Value, E> {
