@@ -27,7 +27,7 @@ pub(super) fn keys(
         "jwk" => bound.jwk(form.object()?, &path).map(|key| vec![key]),
         "jwks" => bound.jwks(form.object()?, &path, reading),
         _ => match reading.env_var(&form)?.trim() {
-            text if text.starts_with('{') => match serde_json::from_slice(text.as_bytes()) {
+            text if text.starts_with('{') => match Json::from_bytes(text.as_bytes()) {
                 Ok(Json(Value::Object(set))) if set.contains_key("keys") => bound.jwks(&set, &path, reading),
                 Ok(Json(Value::Object(members))) => bound.jwk(&members, &path).map(|key| vec![key]),
                 Ok(_) | Err(_) => form.refuse("the variable holds no JWK or JWKS, though it starts like one"),

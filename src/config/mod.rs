@@ -110,7 +110,7 @@ fn parse(text: &[u8]) -> Result<Value> {
             "there is no configuration; at least `providers` with a key is needed",
         ));
     }
-    let Json(value) = serde_json::from_slice(text).map_err(|fault| {
+    let Json(value) = Json::from_bytes(text).map_err(|fault| {
         // A Struct starts with the tag of its first field, the length of that field and the tag of its name: 0x0a
         // twice, which in JSON are mere line breaks.
         let is_struct = |at: usize| text.starts_with(b"\n") && text.get(at) == Some(&b'\n');

@@ -18,6 +18,22 @@ const NO_OBJECT: &str = "not an object";
 #[derive(Clone, Debug)]
 pub struct Json(pub Value);
 
+impl Json {
+    /// Reads JSON in UTF-8.
+    ///
+    /// # Errors
+    /// It is no JSON, or has a member twice.
+    pub fn from_bytes(json: &[u8]) -> serde_json::Result<Self> {
+        serde_json::from_str(text(json)?)
+    }
+}
+
+/// UTF-8 checked once for all of it costs less than once for each string. Everybody parses text, for the parser of bytes is
+/// another one.
+fn text(json: &[u8]) -> serde_json::Result<&str> {
+    str::from_utf8(json).map_err(Error::custom)
+}
+
 /// Compares two values as JSON does: `3600` equals `3600.0`, the order of members does not count.
 #[must_use]
 pub fn same_json(a: &Value, b: &Value) -> bool {
@@ -112,9 +128,7 @@ impl<'de> Visitor<'de> for JsonVisitor {
 ///
 /// A token has a dozen members, of which a few are looked at: to build the others costs more than all else in parsing.
 pub(super) fn pick<'w>(json: &[u8], wanted: &'w [String]) -> serde_json::Result<Option<Members<'w>>> {
-    // Once for all of it costs less than once for each string.
-    let json = std::str::from_utf8(json).map_err(Error::custom)?;
-    let mut deserializer = serde_json::Deserializer::from_str(json);
+    let mut deserializer = serde_json::Deserializer::from_str(text(json)?);
     let members = deserializer.deserialize_any(Pick { wanted })?;
     deserializer.end()?;
     Ok(members)
