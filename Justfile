@@ -32,7 +32,8 @@ build:
     flags=$(printf '\037--remap-path-prefix=%s' "$PWD=/jwtproxy" "$CARGO_TARGET_DIR=/target" \
         "${CARGO_HOME:-$HOME/.cargo}=/cargo" "$sources=/rustc/$commit")
     # Flags given so replace those of .cargo/config.toml.
-    flags=$flags$(printf '\037%s' -Clink-arg=--compress-relocations '--cfg=cpubits="32"')
+    flags=$flags$(printf '\037%s' -Clink-arg=--compress-relocations '--cfg=cpubits="32"' \
+        '--cfg=sha2_backend_soft="compact"')
     CARGO_ENCODED_RUSTFLAGS=${flags#?} cargo build --locked --release --lib --target wasm32-wasip1
     mkdir -p dist
     .cargo/wasm-opt "$binaryen" "$CARGO_TARGET_DIR/wasm32-wasip1/release/jwtproxy_wasm.wasm" dist/jwtproxy.wasm
