@@ -1,0 +1,83 @@
+//! How many instructions the core takes for a request, counted by callgrind, and how many it may take.
+//!
+//! A count depends on the compiler, the lockfile and the profile `micro`, which are pinned, and by up to five hundredths on the
+//! processor and the C library: it has a `memcpy` for each kind. The limits are a tenth above what was counted.
+//!
+//! `instructions [FILE]` also writes the counts to that file, as JSON.
+
+use std::path::Path;
+use std::process::{Command, ExitCode};
+use std::{env, fs};
+
+use micro::{SCENARIOS, Scenario};
+use serde_json::json;
+
+/// How many instructions each scenario may take on `x86_64`.
+const LIMITS: [(&str, u64); SCENARIOS.len()] = [
+    ("hit, header", 9_100),
+    ("hit, cookie among 30", 22_500),
+    ("hit, query", 34_200),
+    ("miss, host verifies", 41_000),
+    ("miss, crate rsa", 508_000),
+    ("no token", 21_500),
+    ("no JWT", 23_800),
+    ("junk of three parts", 26_500),
+    ("forged", 52_000),
+    ("forged, crate rsa", 519_000),
+    ("public path", 2_250),
+    ("sign-in", 83_500),
+];
+
+/// Before the name of a scenario: the call of this program that callgrind watches.
+const WATCHED: &str = "--watched";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    if let [WATCHED, name] = arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        let scenario = SCENARIOS.iter().find(|scenario| scenario.name == name).expect("a scenario");
+        let ready = scenario.ready();
+        assert_eq!(ready.judge(), scenario.outcome, "{name}");
+        return ExitCode::SUCCESS;
+    }
+    let profiles = env::current_exe().expect("a path of this program").with_file_name("callgrind");
+    fs::create_dir_all(&profiles).expect("a folder for the profiles");
+    let mut counts = Vec::new();
+    let mut exceeded = false;
+    println!("{:<24}{:>14}{:>14}", "instructions", "measured", "limit");
+    for (scenario, (name, limit)) in SCENARIOS.iter().zip(LIMITS) {
+        assert_eq!(scenario.name, name, "limits stand in the order of the scenarios");
+        let count = count(scenario, &profiles);
+        let over = cfg!(target_arch = "x86_64") && count > limit;
+        println!("{name:<24}{count:>14}{limit:>14}{}", if over { "  exceeded" } else { "" });
+        counts.push(json!({"scenario": name, "instructions": count, "limit": limit}));
+        exceeded |= over;
+    }
+    if let Some(file) = arguments.first() {
+        fs::write(file, format!("{:#}\n", json!(counts))).expect("a file of counts");
+    }
+    if exceeded {
+        eprintln!(
+            "More instructions than allowed. What takes them: callgrind_annotate {}/….out",
+            profiles.display()
+        );
+    }
+    ExitCode::from(u8::from(exceeded))
+}
+
+/// Runs the scenario once and counts the instructions of [`micro::Ready::judge`] alone.
+fn count(scenario: &Scenario, profiles: &Path) -> u64 {
+    let profile = profiles.join(format!("{}.out", scenario.name.replace(", ", "_").replace(' ', "_")));
+    let output = Command::new("valgrind")
+        .args(["--tool=callgrind", "--collect-atstart=no", "--toggle-collect=micro::Ready::judge*"])
+        .arg(format!("--callgrind-out-file={}", profile.display()))
+        .arg(env::current_exe().expect("a path of this program"))
+        .args([WATCHED, scenario.name])
+        .output()
+        .expect("valgrind");
+    assert!(output.status.success(), "{}: {}", scenario.name, String::from_utf8_lossy(&output.stderr));
+    let text = fs::read_to_string(&profile).expect("a profile");
+    let total = text.lines().find_map(|line| line.strip_prefix("totals: ")).expect("a total");
+    let total = total.trim().parse().expect("a number");
+    assert_ne!(total, 0, "callgrind saw no call of Ready::judge");
+    total
+}
