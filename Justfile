@@ -44,14 +44,32 @@ build:
 
 # What the module costs beside jwt_authn, a no-op filter and none: tables and plots in dist/bench/
 [no-exit-message]
-bench rounds="15": build
+bench rounds="15": build && micro
     cargo build --locked --release --quiet --package noop --target wasm32-wasip1
     @mkdir -p dist/bench
     @.cargo/wasm-opt "$(tests/bring binaryen)" "$CARGO_TARGET_DIR/wasm32-wasip1/release/noop.wasm" dist/bench/noop.wasm
     @cargo run --locked --quiet --package side_by_side -- {{ rounds }}
 
+# What the core costs without a host: time and instructions
+[no-exit-message]
+micro: && (instructions "dist/bench/instructions.json")
+    @mkdir -p dist/bench
+    @cargo bench --locked --quiet --profile micro --package micro -- --output-format bencher > dist/bench/core.txt
+    @grep . dist/bench/core.txt
+
+# Holds the core to its limits of instructions
+[private]
+[no-exit-message]
+instructions file="":
+    #!/bin/sh
+    if ! command -v valgrind >/dev/null; then
+        echo "skipped, for valgrind is not here: the limits of instructions"
+        exit
+    fi
+    exec cargo run --locked --quiet --profile micro --package micro -- {{ file }}
+
 # All that must pass
-test: lint build
+test: lint build && instructions
     cargo test --locked --workspace
     # The oldest Envoy that is supported: once more with it what is called envoy*, for nothing else starts one.
     ENVOY_VERSION=1.36.4 cargo test --locked --workspace --test 'envoy*'
