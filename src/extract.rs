@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::address::{filter_query, form_decode};
+use crate::address::{filter_query, form_decode, raw_pairs};
 use crate::cookie;
 use crate::http::{HeadEdit, RequestHead, cut};
 
@@ -262,17 +262,15 @@ impl TokenSources {
 
     fn stripped_target(&self, head: &RequestHead<'_>, winner: Winner) -> Option<Vec<u8>> {
         let query = head.query()?;
-        let (mut part, mut dropped) = (0_usize, false);
-        let kept = filter_query(query, |name, value| {
-            let drop = self.query_source(name).is_some_and(|source| {
+        let goes = |part: usize, name: &[u8], value: &[u8]| {
+            self.query_source(name).is_some_and(|source| {
                 let own = winner.at(Place { source, line: 0, part });
-                own.map_or_else(|| looks_like_token(value), |own| own == Stripped::Goes)
-            });
-            part = part.saturating_add(1);
-            dropped |= drop;
-            drop
-        });
-        dropped.then(|| join_target(head.path(), kept))
+                own.map_or_else(|| looks_like_token(&form_decode(value)), |own| own == Stripped::Goes)
+            })
+        };
+        let mut pairs = raw_pairs(query).enumerate();
+        let any = pairs.any(|(part, (name, value))| goes(part, name, value));
+        any.then(|| join_target(head.path(), filter_query(query, goes)))
     }
 
     /// Path and query without the tokens in it.
@@ -288,13 +286,15 @@ impl TokenSources {
         match query {
             None => path.to_vec(),
             Some(query) => {
-                join_target(path, filter_query(query, |name, _| self.query_source(name).is_some()))
+                join_target(path, filter_query(query, |_, name, _| self.query_source(name).is_some()))
             }
         }
     }
 
+    /// The source of a parameter, by its name as it came.
     fn query_source(&self, name: &[u8]) -> Option<usize> {
-        self.0.iter().position(|source| matches!(source, TokenSource::Query(own) if own.as_bytes() == name))
+        let name = form_decode(name);
+        self.0.iter().position(|source| matches!(source, TokenSource::Query(own) if own.as_bytes() == &*name))
     }
 
     /// Whether a cookie is among the sources.
@@ -353,11 +353,9 @@ fn find<'r>(
             }
         }
         TokenSource::Query(name) => {
-            let pairs = head.query().map(|query| query.split(|byte| *byte == b'&'));
-            for (part, pair) in pairs.into_iter().flatten().enumerate() {
-                let (found, value) = cut(pair, b'=');
+            for (part, (found, value)) in head.query().map(raw_pairs).into_iter().flatten().enumerate() {
                 if form_decode(found).as_ref() == name.as_bytes() {
-                    add(0, part, form_decode(value.unwrap_or_default()));
+                    add(0, part, form_decode(value));
                 }
             }
         }
