@@ -211,7 +211,7 @@ impl Policy {
         }
         // A token is ASCII; what is not even UTF-8 has no parts.
         let compact = std::str::from_utf8(candidate.bytes()).unwrap_or_default();
-        let (jwt, claims) = self.verifier.verify(compact, clock.now(), budget, signatures)?;
+        let (jwt, claims) = self.verifier.verify(compact, clock, budget, signatures)?;
         let known = Rc::new(KnownToken { headers: self.claim_headers.prepare(&jwt, &claims), jwt });
         self.tokens.add(&known);
         Ok(known)

@@ -142,10 +142,15 @@ fn a_known_token_ends_at_its_time() {
     assert!(at(NOW, NOW).contains("x-jwt-sub"));
     assert!(at(exp - 0.001, exp - 1.0).contains("x-jwt-sub"));
     assert_eq!(at(exp, exp), "token_expired");
-    // It is forgotten, so an old time does not bring it back.
-    assert_eq!(at(exp, exp - 1.0), "token_expired");
+    assert!(at(exp + 0.999, exp - 0.001).contains("x-jwt-sub"), "a tick is a second apart from the next");
+    assert_eq!(at(exp + 1.0, exp), "token_expired");
     assert!(at(exp - 1.0, exp - 1.0).contains("x-jwt-sub"), "a clock that was put back");
-    assert_eq!(at(exp - 7_201.0, exp - 7_201.0), "token_not_yet_valid");
+    let nbf = exp - 7_200.0;
+    assert_eq!(at(nbf - 0.001, nbf - 0.001), "token_not_yet_valid");
+    assert!(
+        at(nbf, nbf - 1.0).contains("x-jwt-sub"),
+        "the exact time lets in whom the last tick would keep out"
+    );
 }
 
 #[test]

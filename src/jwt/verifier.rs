@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::claims::Claim;
 use super::jws::Wanted;
 use super::provider::Times;
-use super::{Claims, Jws, JwsFault, NumericDate, Profile, Provider, Signatures};
+use super::{Claims, Clock, Jws, JwsFault, NumericDate, Profile, Provider, Signatures};
 
 /// How many signatures may still be checked for one request.
 #[derive(Debug)]
@@ -79,7 +79,7 @@ impl Verifier {
     pub fn verify<'t>(
         &'t self,
         compact: &'t str,
-        now: NumericDate,
+        clock: &impl Clock,
         budget: &mut Budget,
         signatures: &impl Signatures,
     ) -> Result<(VerifiedJwt, Claims<'t>), VerifyError> {
@@ -95,7 +95,7 @@ impl Verifier {
             {
                 continue;
             }
-            match provider.verify(&jws, now, budget, signatures) {
+            match provider.verify(&jws, clock, budget, signatures) {
                 Ok(()) => {
                     let claims = jws.into_claims();
                     let jwt = VerifiedJwt {
