@@ -3,6 +3,7 @@
 #![expect(clippy::panic, reason = "a test that panics says what is wrong")]
 
 use std::fs;
+use std::path::Path;
 
 use jwtproxy_wasm::Policy;
 use rig::jwt::Key;
@@ -67,11 +68,19 @@ fn every_reason_is_in_the_list() {
 
 #[test]
 fn what_it_links_to_is_there() {
-    for page in ["README.md", "SECURITY.md", "docs/jwtproxy.md", "docs/testing.md", "docs/reasons.md"] {
+    for page in [
+        "README.md",
+        "SECURITY.md",
+        "docs/benchmarks.md",
+        "docs/jwtproxy.md",
+        "docs/reasons.md",
+        "docs/testing.md",
+    ] {
         for target in
             read(page).split("](").skip(1).filter_map(|rest| rest.split(')').next().map(str::to_owned))
         {
-            assert!(target.starts_with("https://") || repository(&target).exists(), "{page}: {target}");
+            let file = Path::new(page).with_file_name(target.split('#').next().unwrap_or_default());
+            assert!(target.starts_with("https://") || repository(file).exists(), "{page}: {target}");
         }
     }
 }

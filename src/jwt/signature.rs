@@ -167,6 +167,49 @@ mod tests {
         assert!(passes_self_test(&RustCrypto));
     }
 
+    /// The power is computed here, so the crate's own way to it must come to the same.
+    #[test]
+    fn the_crate_itself_agrees() {
+        let key = RsaKey::from_der(known::PUBLIC_KEY).unwrap();
+        let modulus = key.rsa().n_bytes().to_vec();
+        for algorithm in Algorithm::ALL {
+            let good = known::signature(algorithm).to_vec();
+            let mut signatures = vec![
+                good.clone(),
+                Vec::new(),
+                vec![0; 256],
+                vec![0xff; 256],
+                [&[0], good.as_slice()].concat(),
+                good[1..].to_vec(),
+                modulus.clone(),
+                [&modulus[..255], &[modulus[255] ^ 2]].concat(),
+                [[0; 255].as_slice(), &[1]].concat(),
+            ];
+            signatures.extend((0..256).map(|at| {
+                let mut bad = good.clone();
+                bad[at] ^= 1 << (at % 8);
+                bad
+            }));
+            for signature in signatures {
+                let (scheme, hash) = match algorithm {
+                    Algorithm::Rs256 => {
+                        (Pkcs1v15Sign::new::<Sha256>(), Sha256::digest(known::MESSAGE).to_vec())
+                    }
+                    Algorithm::Rs384 => {
+                        (Pkcs1v15Sign::new::<Sha384>(), Sha384::digest(known::MESSAGE).to_vec())
+                    }
+                    Algorithm::Rs512 => {
+                        (Pkcs1v15Sign::new::<Sha512>(), Sha512::digest(known::MESSAGE).to_vec())
+                    }
+                };
+                let theirs = key.rsa().verify(scheme, &hash, &signature).is_ok();
+                let ours = RustCrypto.verify(&key, algorithm, known::MESSAGE, &signature);
+                assert_eq!(ours, theirs, "{algorithm:?} {signature:02x?}");
+                assert_eq!(ours, signature == good);
+            }
+        }
+    }
+
     #[test]
     fn a_host_that_says_yes_too_often_or_never_fails() {
         assert!(!passes_self_test(&Answers(|_, _: &[u8]| true)));
