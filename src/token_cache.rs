@@ -24,7 +24,7 @@ pub struct KnownToken {
 ///
 /// It is a part of the policy that verified them, so no entry outlives its keys; whether it is still timely is asked at
 /// each hit. Only what was verified gets in, and only the very same bytes find it. What is used again stays before what was
-/// seen once: no flood of tokens, valid or not, makes the filter forget those who come again and again.
+/// seen once, so a flood of tokens makes the filter forget hardly anybody who comes again meanwhile.
 pub struct TokenCache(RefCell<Cache<Compact, Rc<KnownToken>, Bytes>>);
 
 impl TokenCache {

@@ -197,6 +197,27 @@ fn a_flood_makes_nobody_forgotten_who_comes_again() {
     }
 }
 
+/// The same, but somebody has many tokens and sends each of them three times, and people come again now and then.
+#[test]
+fn a_flood_that_comes_again_makes_few_forgotten_who_work_meanwhile() {
+    let place = Place::new(Signed);
+    let people: Vec<String> = (0..200).map(|number| numbered(number, 1)).collect();
+    let come = || people.iter().map(|token| place.cost(token)).sum::<usize>();
+    come();
+    come();
+    let mut forgotten = 0;
+    for number in 1_000..9_000 {
+        let token = numbered(number, 1);
+        for _ in 0..3 {
+            place.cost(&token);
+        }
+        if number % 500 == 0 {
+            forgotten += come();
+        }
+    }
+    assert!(forgotten < 640, "{forgotten} of 3200 visits");
+}
+
 /// Room for some thousands, and not for all.
 #[test]
 fn what_is_remembered_is_bounded() {
