@@ -1,0 +1,114 @@
+//! Addresses of this host as people see them: the way to the login page, and back.
+
+use std::borrow::Cow;
+
+use super::Session;
+use crate::access;
+use crate::address::{self, ReturnAddress, form_pairs};
+use crate::extract::TokenSources;
+use crate::http::RequestHead;
+
+impl Session {
+    pub(super) fn base_path(&self) -> &str {
+        self.public_base_path.as_deref().unwrap_or_default()
+    }
+
+    /// A path of the upstream as people see it.
+    fn outside(&self, path: &[u8]) -> Vec<u8> {
+        [self.base_path().as_bytes(), path].concat()
+    }
+
+    /// A path of this host that a person wrote, who may or may not have known of `public_base_path`.
+    fn outside_once<'p>(&self, path: &'p str) -> Cow<'p, str> {
+        let base = self.base_path();
+        let is_outside = path
+            .strip_prefix(base)
+            .is_some_and(|rest| matches!(rest.chars().next(), None | Some('/' | '?' | '#')));
+        if is_outside { Cow::Borrowed(path) } else { Cow::Owned(format!("{base}{path}")) }
+    }
+
+    /// `{url}`: the address of this request as people see it, without tokens.
+    #[must_use]
+    pub fn url(&self, head: &RequestHead<'_>, sources: &TokenSources) -> Vec<u8> {
+        self.here(head).url(&self.outside(&sources.without_parameters(head.target())))
+    }
+
+    /// `{url}` for a program that shows a page: the page, not what the program asked for.
+    fn page_url(&self, head: &RequestHead<'_>, sources: &TokenSources) -> Vec<u8> {
+        let here = self.here(head);
+        match access::referer(head) {
+            Some((origin, target)) if here.origin().as_ref() == Some(&origin) => {
+                here.url(&sources.without_parameters(target.as_bytes()))
+            }
+            Some(_) | None => here.url(&self.outside(b"/")),
+        }
+    }
+
+    /// The way to the login page for a person who asked for this address.
+    #[must_use]
+    pub fn login_location(&self, head: &RequestHead<'_>, sources: &TokenSources) -> Option<String> {
+        self.login.as_ref().map(|login| self.located(login.location(&self.url(head, sources))))
+    }
+
+    /// The way to the login page for a program.
+    #[must_use]
+    pub fn login_url(&self, head: &RequestHead<'_>, sources: &TokenSources) -> Option<String> {
+        self.login.as_ref().map(|login| self.located(login.location(&self.page_url(head, sources))))
+    }
+
+    /// The way to the login page from an endpoint of ours: back to where the person wanted to go.
+    #[must_use]
+    pub fn login_location_from_endpoint(&self, head: &RequestHead<'_>) -> Option<String> {
+        let back = self.return_location(head);
+        let url =
+            if back.starts_with('/') { self.here(head).url(back.as_bytes()) } else { back.into_bytes() };
+        self.login.as_ref().map(|login| self.located(login.location(&url)))
+    }
+
+    fn located(&self, location: String) -> String {
+        if location.starts_with('/') { self.outside_once(&location).into_owned() } else { location }
+    }
+
+    /// Whether this is the login page itself: to lead there again would never end.
+    #[must_use]
+    pub fn is_login_page(&self, head: &RequestHead<'_>) -> bool {
+        let path = self.outside(head.path());
+        self.login.as_ref().is_some_and(|login| {
+            login.address.starts_with('/') && self.outside_once(&login.address).as_bytes() == path
+        })
+    }
+
+    /// The address of this request without tokens, as a `Location`.
+    #[must_use]
+    pub fn clean_location(&self, target: &[u8]) -> String {
+        address::location(&String::from_utf8_lossy(&self.outside(target)))
+    }
+
+    /// Whether the request names a return address, safe or not.
+    #[must_use]
+    pub fn has_return_address(&self, head: &RequestHead<'_>) -> bool {
+        self.return_address(head).is_some()
+    }
+
+    fn return_address(&self, head: &RequestHead<'_>) -> Option<String> {
+        let (_, value) =
+            form_pairs(head.query()?).find(|(name, _)| name.as_ref() == self.return_param.as_bytes())?;
+        Some(String::from_utf8_lossy(&value).into_owned())
+    }
+
+    /// Where a person goes from an endpoint: to the return address if it is safe, else to the start.
+    #[must_use]
+    pub fn return_location(&self, head: &RequestHead<'_>) -> String {
+        let own = self.here(head).origin();
+        let address = self.return_address(head);
+        match address.as_deref().and_then(ReturnAddress::parse) {
+            Some(ReturnAddress::Path(path)) => address::location(&self.outside_once(path)),
+            Some(ReturnAddress::Url(url, origin))
+                if own.as_ref() == Some(&origin) || self.allowed_origins.contains(&origin) =>
+            {
+                address::url_encode(url)
+            }
+            Some(ReturnAddress::Url(..)) | None => format!("{}/", self.base_path()),
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! What other sites may make a browser do here: number 5 of the crate documentation.
+
+use super::Session;
+use crate::access::{self, Asking, Site};
+use crate::address::Origin;
+use crate::cookie::SameSite;
+use crate::http::RequestHead;
+
+/// How a cookie-borne token is protected from requests that other sites make.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Csrf {
+    /// Unsafe methods and upgrades must come from here.
+    Enforce,
+    /// Not at all.
+    Off,
+    /// So must everything else that is no top-level navigation.
+    Strict,
+}
+
+impl Session {
+    /// Where the request comes from.
+    #[must_use]
+    pub fn site(&self, head: &RequestHead<'_>) -> Site {
+        access::site(head, &self.here(head).authority, &self.allowed_origins)
+    }
+
+    /// Whether a link may come from another site. Over plain http a browser says nothing of a navigation but, perhaps, its
+    /// `Referer`.
+    #[must_use]
+    pub fn comes_from_elsewhere(&self, head: &RequestHead<'_>, asking: Asking) -> bool {
+        match self.site(head) {
+            Site::Allowed | Site::Same => false,
+            Site::Cross => true,
+            Site::Unknown => {
+                let here = self.here(head);
+                let is_ours = |(origin, _): (Origin, &str)| {
+                    origin.has_authority(&here.authority) || self.allowed_origins.contains(&origin)
+                };
+                asking == Asking::Navigation && !access::referer(head).is_some_and(is_ours)
+            }
+        }
+    }
+
+    /// Whether a cookie-borne token may do what this request asks for: number 5 of the crate documentation.
+    #[must_use]
+    pub fn lets_cookie(&self, head: &RequestHead<'_>) -> bool {
+        let unsafe_request = !access::is_safe_method(head) || access::is_upgrade(head);
+        let top_level = || {
+            head.value("sec-fetch-mode") == Some(b"navigate")
+                && head.value("sec-fetch-dest") == Some(b"document")
+        };
+        let guarded = match self.csrf {
+            Csrf::Off => false,
+            Csrf::Enforce => unsafe_request,
+            Csrf::Strict => unsafe_request || !top_level(),
+        };
+        !guarded || self.site(head) != Site::Cross
+    }
+
+    /// Whether the browser would drop our cookie: in a frame of another site, unless it is `SameSite=None`.
+    #[must_use]
+    pub fn cookie_is_dropped(&self, head: &RequestHead<'_>) -> bool {
+        head.value("sec-fetch-dest") == Some(b"iframe")
+            && head.value("sec-fetch-site") == Some(b"cross-site")
+            && self.cookie.same_site != SameSite::None
+    }
+}

@@ -1,0 +1,126 @@
+//! Browser sessions: the cookie, the endpoints, the way to the login page and back.
+
+mod addresses;
+mod cookies;
+mod guards;
+mod login;
+
+use std::borrow::Cow;
+
+use crate::access;
+use crate::address::{self, Origin};
+use crate::cookie::CookieTemplate;
+use crate::http::{RequestHead, Response};
+use crate::path::PlainPath;
+
+pub use guards::Csrf;
+pub use login::{Login, LoginParam};
+
+/// An endpoint of the filter's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Endpoint {
+    /// `auth_path`: turns a token into a cookie.
+    Auth,
+    /// `logout_path`: clears the cookie.
+    Logout,
+}
+
+/// Everything about cookies, sign-in and sign-out.
+#[derive(Clone, Debug)]
+pub struct Session {
+    /// Where a token becomes a cookie; none: nowhere.
+    pub auth_path: Option<String>,
+    /// Where the cookie is cleared; none: nowhere.
+    pub logout_path: Option<String>,
+    /// The cookie.
+    pub cookie: CookieTemplate,
+    /// Where people sign in.
+    pub login: Option<Login>,
+    /// The name of the parameter with the return address.
+    pub return_param: String,
+    /// Origins that may call the endpoints, be returned to, and send unsafe requests.
+    pub allowed_origins: Vec<Origin>,
+    /// What a path-stripping ingress took away; none if not written, without a slash at its end.
+    pub public_base_path: Option<String>,
+    /// The origin that people see, where the request does not tell.
+    pub external: Option<Origin>,
+    /// Protection from other sites.
+    pub csrf: Csrf,
+}
+
+/// Scheme and authority of this host as people see it.
+#[derive(Clone, Debug)]
+pub struct Here<'a> {
+    /// Whether people come by https.
+    pub https: bool,
+    /// Host and port.
+    pub authority: Cow<'a, [u8]>,
+}
+
+impl Here<'_> {
+    fn origin(&self) -> Option<Origin> {
+        Origin::new(self.https, &self.authority)
+    }
+
+    /// The absolute URL of a path.
+    #[must_use]
+    pub fn url(&self, path: &[u8]) -> Vec<u8> {
+        [address::scheme(self.https).as_bytes(), b"://", &self.authority, path].concat()
+    }
+}
+
+impl Session {
+    /// The endpoint of that path.
+    #[must_use]
+    pub fn endpoint(&self, path: Option<&PlainPath<'_>>) -> Option<Endpoint> {
+        let is = |endpoint: &Option<String>| matches!((path, endpoint), (Some(path), Some(endpoint)) if path.is_endpoint(endpoint));
+        if is(&self.auth_path) {
+            Some(Endpoint::Auth)
+        } else if is(&self.logout_path) {
+            Some(Endpoint::Logout)
+        } else {
+            None
+        }
+    }
+
+    /// Where this request arrived. The scheme is `x-forwarded-proto`, which the proxy sets: `:scheme` is that of the
+    /// last hop. `x-forwarded-host` is anybody's to send.
+    #[must_use]
+    pub fn here<'r>(&'r self, head: &RequestHead<'r>) -> Here<'r> {
+        self.external.as_ref().map_or_else(
+            || Here {
+                https: head.value("x-forwarded-proto") == Some(b"https"),
+                authority: Cow::Borrowed(head.authority()),
+            },
+            |external| Here {
+                https: external.is_https(),
+                authority: Cow::Borrowed(external.authority().as_bytes()),
+            },
+        )
+    }
+
+    /// The answer to a preflight for one of the endpoints.
+    #[must_use]
+    pub fn preflight(&self, head: &RequestHead<'_>) -> Response {
+        let response = Response::new(204);
+        match access::allowed_origin(head, &self.allowed_origins) {
+            None => response.with("vary", "Origin"),
+            Some(_) => self
+                .with_cors(head, response)
+                .with("access-control-allow-methods", "GET, POST")
+                .with("access-control-allow-headers", "authorization, content-type"),
+        }
+    }
+
+    /// Lets the pages of `allowed_origins` read an answer.
+    #[must_use]
+    pub fn with_cors(&self, head: &RequestHead<'_>, response: Response) -> Response {
+        match access::allowed_origin(head, &self.allowed_origins) {
+            None => response,
+            Some(origin) => response
+                .with("access-control-allow-origin", origin.to_owned())
+                .with("access-control-allow-credentials", "true")
+                .with("vary", "Origin"),
+        }
+    }
+}
