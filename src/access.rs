@@ -20,36 +20,77 @@ impl Asking {
     /// Decides by what browsers say of a request (Fetch metadata), else by what is customary.
     #[must_use]
     pub fn of(head: &RequestHead<'_>) -> Self {
-        let content_type = head.value("content-type").unwrap_or_default();
-        if starts_with(content_type, b"application/grpc-web") {
-            return Self::GrpcWeb;
-        }
-        if starts_with(content_type, b"application/grpc")
-            && matches!(content_type.get(b"application/grpc".len()), None | Some(b'+' | b';'))
-        {
-            return Self::Grpc;
-        }
-        let navigates = match head.value("sec-fetch-mode") {
-            Some(mode) => mode == b"navigate",
-            None => {
-                head.value("upgrade").is_none()
-                    && head.value("x-requested-with").is_none()
-                    && head.values("accept").any(accepts_html)
-            }
+        let mode = head.value("sec-fetch-mode");
+        let shows_page = head.value("sec-fetch-dest").map(is_page);
+        let by_metadata = match (mode, shows_page) {
+            // A link to download has no page to show the answer in, and a browser would save it as the file.
+            (Some(mode), shows_page) => Some(mode == b"navigate" && shows_page != Some(false)),
+            (None, shows_page) => shows_page,
         };
+        if by_metadata == Some(true) {
+            return Self::Navigation;
+        }
+        if let Some(grpc) = Self::grpc(head) {
+            return grpc;
+        }
+        let navigates = by_metadata.is_none()
+            && !is_upgrade(head)
+            && head.value("x-requested-with").is_none()
+            && head.values("accept").any(|accept| accepts(accept, b"text/html"));
         if navigates { Self::Navigation } else { Self::Script }
     }
+
+    /// gRPC by its media type.
+    fn grpc(head: &RequestHead<'_>) -> Option<Self> {
+        let content_type = head.value("content-type")?;
+        if starts_with(content_type, b"application/grpc-web") {
+            return Some(Self::GrpcWeb);
+        }
+        let is_grpc = starts_with(content_type, b"application/grpc")
+            && matches!(content_type.get(b"application/grpc".len()), None | Some(b'+' | b';'));
+        is_grpc.then_some(Self::Grpc)
+    }
+}
+
+/// Whether that destination of a navigation is shown as a page (Fetch section 3.2.7).
+fn is_page(destination: &[u8]) -> bool {
+    matches!(destination, b"document" | b"embed" | b"fencedframe" | b"frame" | b"iframe" | b"object")
+}
+
+/// Whether what is asked for stays open for long: a WebSocket or another protocol, an event stream, gRPC.
+#[must_use]
+pub fn opens_stream(head: &RequestHead<'_>) -> bool {
+    is_upgrade(head)
+        || head.method() == b"CONNECT"
+        || Asking::grpc(head).is_some()
+        || head.values("accept").any(|accept| accepts(accept, b"text/event-stream"))
 }
 
 fn starts_with(text: &[u8], prefix: &[u8]) -> bool {
     text.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
 }
 
-fn accepts_html(accept: &[u8]) -> bool {
+fn accepts(accept: &[u8], media_type: &[u8]) -> bool {
     accept.split(|byte| *byte == b',').any(|range| {
-        let media_type = range.split(|byte| *byte == b';').next().unwrap_or_default();
-        media_type.trim_ascii().eq_ignore_ascii_case(b"text/html")
+        let range = range.split(|byte| *byte == b';').next().unwrap_or_default();
+        range.trim_ascii().eq_ignore_ascii_case(media_type)
     })
+}
+
+/// Whether the browser asks before the person did, to have the answer at hand.
+#[must_use]
+pub fn is_prefetch(head: &RequestHead<'_>) -> bool {
+    ["sec-purpose", "purpose"]
+        .iter()
+        .any(|name| head.value(name).is_some_and(|purpose| starts_with(purpose, b"prefetch")))
+}
+
+/// Whether the body is a form (`application/x-www-form-urlencoded`).
+#[must_use]
+pub fn brings_form(head: &RequestHead<'_>) -> bool {
+    let kind = head.value("content-type").unwrap_or_default();
+    let kind = kind.split(|byte| *byte == b';').next().unwrap_or_default();
+    head.method() == b"POST" && kind.trim_ascii().eq_ignore_ascii_case(b"application/x-www-form-urlencoded")
 }
 
 /// Proof that a request is a CORS preflight, which browsers send without credentials; only [`preflight`] and

@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-use crate::address::{filter_query, form_decode, raw_pairs};
-use crate::cookie;
+use crate::address::{filter_query, form_decode, form_pairs, raw_pairs};
+use crate::cookie::{self, Holds};
 use crate::http::{HeadEdit, RequestHead, cut};
 
 /// A place where a token may stand.
@@ -29,6 +29,8 @@ pub enum Carrier {
     Cookie,
     /// Only a program sets it.
     Header,
+    /// A form that was posted to sign in.
+    Form,
     /// Anybody can write a link with it.
     Query,
 }
@@ -121,6 +123,9 @@ enum Stripped {
     Stays,
 }
 
+/// The field of a form that holds a token.
+const FORM_FIELD: &[u8] = b"token";
+
 /// What of the credentials the upstream sees.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ForwardToken {
@@ -157,6 +162,11 @@ impl TokenSources {
         for (source, token_source) in self.0.iter().enumerate() {
             find(head, source, token_source, &mut found);
         }
+        // Only what is to be signed in with comes in a form, so no place of it matters.
+        let place = Place { source: 0, line: 0, part: 0 };
+        let fields =
+            head.form().into_iter().flat_map(form_pairs).filter(|(name, _)| name.as_ref() == FORM_FIELD);
+        found.extend(fields.map(|(_, value)| Candidate { carrier: Carrier::Form, value, place }));
         found.retain(|candidate| !candidate.value.is_empty());
         found
     }
@@ -193,13 +203,14 @@ impl TokenSources {
         if let Some(target) = self.stripped_target(head, winner) {
             edits.push(HeadEdit::Set(":path", Cow::Owned(target)));
         }
+        let kept = self.kept_part(head, winner);
         // So do several sources on one header.
         for (source, token_source) in self.0.iter().enumerate() {
             let Some(name) = token_source.header() else { continue };
             let done = self.0.iter().take(source).any(|earlier| earlier.header() == Some(name));
             if !done {
                 edit_lines(head, name, edits, |line, text| match token_source {
-                    TokenSource::Cookie(_) => self.stripped_cookies(line, text, winner),
+                    TokenSource::Cookie(_) => self.stripped_cookies(line, text, winner, kept),
                     TokenSource::Header { .. } | TokenSource::Query(_) => {
                         self.stripped_header(name, line, text, winner)
                     }
@@ -227,15 +238,35 @@ impl TokenSources {
         stripped
     }
 
-    fn stripped_cookies(&self, line: usize, text: &[u8], winner: Winner) -> Stripped {
+    /// The first part of the winner, if it stays and came in several.
+    fn kept_part<'r>(&self, head: &RequestHead<'r>, winner: Winner) -> Option<cookie::Part<'r>> {
+        let Winner { place: Some(Place { source, line, part }), stays: true } = winner else { return None };
+        let Some(TokenSource::Cookie(name)) = self.0.get(source) else { return None };
+        let pair = cookie::pairs(head.values("cookie").nth(line)?).nth(part)?;
+        match cookie::holds(pair, name)? {
+            Holds::Part(part) => Some(part),
+            Holds::Token(_) => None,
+        }
+    }
+
+    fn stripped_cookies(
+        &self,
+        line: usize,
+        text: &[u8],
+        winner: Winner,
+        kept_part: Option<cookie::Part<'_>>,
+    ) -> Stripped {
         if text.is_empty() {
             return Stripped::Goes;
         }
         let goes = |part: usize, pair: &[u8]| {
             self.0.iter().enumerate().any(|(source, token_source)| match token_source {
-                TokenSource::Cookie(name) => cookie::value(pair, name).is_some_and(|value| {
-                    let own = winner.at(Place { source, line, part });
-                    own.map_or_else(|| looks_like_token(value), |own| own == Stripped::Goes)
+                TokenSource::Cookie(name) => cookie::holds(pair, name).is_some_and(|holds| match holds {
+                    Holds::Token(value) => {
+                        let own = winner.at(Place { source, line, part });
+                        own.map_or_else(|| looks_like_token(value), |own| own == Stripped::Goes)
+                    }
+                    Holds::Part(part) => !kept_part.is_some_and(|kept| kept.is_of_the_token_of(&part)),
                 }),
                 TokenSource::Header { .. } | TokenSource::Query(_) => false,
             })
@@ -331,12 +362,18 @@ fn find<'r>(
     };
     match token_source {
         TokenSource::Cookie(name) => {
+            let mut parts = Vec::new();
             for (line, text) in head.values("cookie").enumerate() {
                 for (part, pair) in cookie::pairs(text).enumerate() {
-                    if let Some(value) = cookie::value(pair, name) {
-                        add(line, part, Cow::Borrowed(value));
+                    match cookie::holds(pair, name) {
+                        Some(Holds::Token(value)) => add(line, part, Cow::Borrowed(value)),
+                        Some(Holds::Part(of_token)) => parts.push(((line, part), of_token)),
+                        None => {}
                     }
                 }
+            }
+            for ((line, part), token) in cookie::join(&parts) {
+                add(line, part, Cow::Owned(token));
             }
         }
         TokenSource::Header { name, scheme } => {

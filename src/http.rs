@@ -1,6 +1,7 @@
 //! The words that host and core share: the head of a request, its edits, and an answer.
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
 
 /// A header line as the host delivers it: a lower-case name and raw bytes.
 pub type Field = (String, Vec<u8>);
@@ -12,13 +13,14 @@ pub struct RequestHead<'r> {
     authority: &'r [u8],
     target: &'r [u8],
     fields: &'r [Field],
+    form: Option<&'r [u8]>,
 }
 
 impl<'r> RequestHead<'r> {
     /// Takes the header map of a request, `:method`, `:authority` and `:path` included; one that is missing is empty.
     #[must_use]
     pub fn new(fields: &'r [Field]) -> Self {
-        let mut head = Self { method: b"", authority: b"", target: b"", fields };
+        let mut head = Self { method: b"", authority: b"", target: b"", fields, form: None };
         for (name, value) in fields {
             match name.as_str() {
                 ":method" => head.method = value,
@@ -28,6 +30,18 @@ impl<'r> RequestHead<'r> {
             }
         }
         head
+    }
+
+    /// The same with the body of the request, which is a form.
+    #[must_use]
+    pub const fn with_form(self, form: &'r [u8]) -> Self {
+        Self { form: Some(form), ..self }
+    }
+
+    /// The form that came with it, where it was read.
+    #[must_use]
+    pub const fn form(&self) -> Option<&'r [u8]> {
+        self.form
     }
 
     /// The method; names are case-sensitive (RFC 9110 section 9.1).
@@ -115,6 +129,13 @@ impl Response {
         self
     }
 
+    /// Adds a header line for each value.
+    #[must_use]
+    pub fn with_each(mut self, name: &'static str, values: impl IntoIterator<Item = String>) -> Self {
+        self.headers.extend(values.into_iter().map(|value| (name, value.into())));
+        self
+    }
+
     /// Sets the body and its media type.
     #[must_use]
     pub fn with_body(mut self, media_type: &'static str, body: impl Into<Vec<u8>>) -> Self {
@@ -150,4 +171,13 @@ impl GrpcStatus {
 pub(crate) fn cut(text: &[u8], separator: u8) -> (&[u8], Option<&[u8]>) {
     let parts = memchr::memchr(separator, text).and_then(|at| text.split_at_checked(at));
     parts.map_or((text, None), |(before, rest)| (before, rest.get(1..)))
+}
+
+/// Bytes in hexadecimal digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }

@@ -25,8 +25,8 @@ pub(crate) fn decide<'d>(
     let endpoint = session.and_then(|session| Some((session, session.endpoint(path.as_ref())?)));
     if let Some((session, Endpoint::Logout)) = endpoint {
         return match access::preflight(head) {
-            Some(_) => answer(session.preflight(head), Event::Preflight),
-            None => policy.sign_out(session, head),
+            Some(_) => answer(session.preflight(head, Endpoint::Logout), Event::Preflight),
+            None => policy.sign_out(session, head, clock, signatures),
         };
     }
     let auth = endpoint.map(|(session, _)| session);
@@ -54,7 +54,7 @@ pub(crate) fn decide<'d>(
         (None, Some(session)) if candidate.carrier == Carrier::Cookie && !session.lets_cookie(head) => {
             refuse(policy, Rejection::Csrf, head)
         }
-        (None, _) => policy.forward_verified(token, candidate.place(), head),
+        (None, _) => policy.forward_verified(token, candidate.place(), head, clock),
     }
 }
 
@@ -77,10 +77,10 @@ fn sign_in(
     if carrier == Carrier::Cookie {
         return answer(plain(403, "No token found in request"), Event::Refused(Rejection::NoCredentials));
     }
-    match session.set_cookie(head, jwt, clock.now()) {
+    match session.set_cookies(head, jwt, clock.now()) {
         None => refuse(policy, Rejection::TokenTooLarge, head),
-        Some(cookie) => {
-            let response = with_cors(session, plain(204, "")).with("set-cookie", cookie);
+        Some(cookies) => {
+            let response = with_cors(session, plain(204, "")).with_each("set-cookie", cookies);
             answer(response, Event::SignedIn)
         }
     }
@@ -115,9 +115,11 @@ fn refuse(policy: &Policy, rejection: Rejection, head: &RequestHead<'_>) -> Deci
                 if *absent { "Required claim not found" } else { "Claim did not have the required value" };
             plain(403, format!("Error verifying claims: {text}: {name}"))
         }
-        Rejection::Token(VerifyError::Malformed(_)) | Rejection::Csrf | Rejection::TokenTooLarge => {
-            failure(&rejection)
-        }
+        Rejection::Token(VerifyError::Malformed(_))
+        | Rejection::Csrf
+        | Rejection::FormTooLarge
+        | Rejection::FormUnreadable
+        | Rejection::TokenTooLarge => failure(&rejection),
         Rejection::MethodNotAllowed
         | Rejection::NoCredentials
         | Rejection::OtherSession
@@ -148,7 +150,11 @@ fn plain(status: u16, text: impl Into<Vec<u8>>) -> Response {
 fn message(rejection: &Rejection) -> String {
     let text = match rejection {
         Rejection::Csrf => "Request of another site",
-        Rejection::MethodNotAllowed | Rejection::NoCredentials | Rejection::OtherSession => "No JWT found",
+        Rejection::FormTooLarge
+        | Rejection::FormUnreadable
+        | Rejection::MethodNotAllowed
+        | Rejection::NoCredentials
+        | Rejection::OtherSession => "No JWT found",
         Rejection::TokenTooLarge => "Token too large for a cookie",
         Rejection::Token(fault) => match fault {
             VerifyError::AlgorithmNotAllowed

@@ -16,8 +16,8 @@
 //!
 //! The core ([`Policy::decide`]) takes values and returns a [`Decision`]; it knows no host and no clock. The adapter to
 //! Envoy holds no rule. Modules depend on each other in one direction, which `tests/architecture.rs` holds:
-//! `host`, `decide`, `strict`, `jwtproxy`, `config`, `policy`, `token_cache`, `claim_headers`, `session`, `extract`, `reply`, `access`,
-//! `path`, `cookie`, `address`, `http`, `jwt`.
+//! `host`, `decide`, `strict`, `jwtproxy`, `config`, `sign_out`, `judge`, `refuse`, `policy`, `token_cache`, `claim_headers`,
+//! `streams`, `session`, `extract`, `reply`, `page`, `access`, `path`, `cookie`, `address`, `http`, `jwt`.
 
 mod access;
 mod address;
@@ -29,17 +29,23 @@ mod extract;
 #[cfg(target_family = "wasm")]
 mod host;
 pub mod http;
+mod judge;
 pub mod jwt;
 mod jwtproxy;
+mod page;
 mod path;
 mod policy;
+mod refuse;
 mod reply;
 mod session;
+mod sign_out;
+mod streams;
 mod strict;
 mod token_cache;
 
 pub use config::{ConfigError, Env};
 pub use http::{Field, GrpcStatus, HeadEdit, RequestHead, Response};
-pub use jwt::{Clock, NumericDate, RustCrypto, Signatures};
+pub use jwt::{Clock, NumericDate, RustCrypto, Signatures, TokenHash};
 pub use policy::{Answer, Decision, Event, Forward, Policy};
 pub use reply::Rejection;
+pub use streams::EndedSession;

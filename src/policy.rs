@@ -3,14 +3,15 @@
 use std::borrow::Cow;
 use std::rc::Rc;
 
-use crate::access::{Asking, Preflight, Site};
+use crate::access::Preflight;
 use crate::claim_headers::ClaimHeaders;
 use crate::extract::{Candidate, ForwardToken, Place, TokenSources, Winner};
 use crate::http::{HeadEdit, RequestHead, Response};
-use crate::jwt::{Budget, Clock, Signatures, VerifiedJwt, Verifier, VerifyError};
-use crate::path::{PlainPath, PublicMatch, PublicPaths};
+use crate::jwt::{Budget, Clock, NumericDate, Signatures, TokenHash, VerifiedJwt, Verifier, VerifyError};
+use crate::path::{PublicMatch, PublicPaths};
 use crate::reply::Rejection;
-use crate::session::{Endpoint, Session};
+use crate::session::Session;
+use crate::streams::{EndedSession, Expiry};
 use crate::token_cache::{KnownToken, TokenCache};
 
 /// A configuration, ready to judge requests. Made by [`Policy::from_json`].
@@ -25,6 +26,8 @@ pub struct Policy {
     pub(crate) public_paths: PublicPaths,
     pub(crate) session: Option<Session>,
     pub(crate) claim_headers: ClaimHeaders,
+    pub(crate) expiry: Expiry,
+    pub(crate) fingerprint: [u8; 32],
     pub(crate) warnings: Vec<String>,
 }
 
@@ -35,6 +38,9 @@ pub enum Decision<'d> {
     Answer(Answer),
     /// The upstream answers it.
     Forward(Forward<'d>),
+    /// The body is a form that may hold a token. When it is complete, or longer than [`Policy::MAX_FORM_BYTES`], the request
+    /// is judged again [with it](RequestHead::with_form).
+    ReadForm,
 }
 
 /// An answer of the filter's own, and why.
@@ -55,8 +61,10 @@ pub enum Event {
     Refused(Rejection),
     /// A token became a session, or is one already.
     SignedIn,
-    /// The session is over.
-    SignedOut,
+    /// The session is over, and with it those tokens.
+    SignedOut(Vec<EndedSession>),
+    /// A page was told about its session.
+    Told,
 }
 
 /// The permit to forward a request: it has a verified token, or needs none. Each has one maker, which asks for the proof.
@@ -66,6 +74,8 @@ pub struct Forward<'d> {
     head: RequestHead<'d>,
     /// The verified token and where it was found.
     token: Option<(Rc<KnownToken>, Place)>,
+    /// The time, where what lasts is limited by that of its token.
+    now: Option<NumericDate>,
 }
 
 impl Forward<'_> {
@@ -84,7 +94,24 @@ impl Forward<'_> {
             self.hand_on(name, scheme.as_deref(), &mut edits);
         }
         claim_headers.edit(&self.head, self.token.as_ref().map(|(known, _)| &known.headers), &mut edits);
+        edits.extend(self.policy.expiry.edit(&self.head, self.jwt(), self.now));
         edits
+    }
+
+    fn jwt(&self) -> Option<&VerifiedJwt> {
+        self.token.as_ref().map(|(known, _)| &known.jwt)
+    }
+
+    /// How many seconds the token has left, where the upstream's answer is to tell them.
+    #[must_use]
+    pub fn expires_in(&self) -> Option<u64> {
+        self.policy.expiry.tells.then(|| self.jwt()?.expires_in(self.now?)).flatten()
+    }
+
+    /// The token, if this opens a stream that ends with its session.
+    #[must_use]
+    pub fn stream(&self) -> Option<TokenHash> {
+        self.policy.expiry.ends_stream(&self.head).then(|| self.jwt().map(VerifiedJwt::hash)).flatten()
     }
 
     /// Gives the upstream the verified token in a header; a client must not hand it one there.
@@ -113,80 +140,19 @@ impl Forward<'_> {
 }
 
 impl Policy {
-    /// 7. The sign-out endpoint; also that of the profile jwtproxy.
-    pub(crate) fn sign_out(&self, session: &Session, head: &RequestHead<'_>) -> Decision<'static> {
-        let asking = Asking::of(head);
-        let site = session.site(head);
-        let allowed = match head.method() {
-            b"POST" => site != Site::Cross,
-            // Without Fetch metadata an image of another site looks like this as well.
-            b"GET" => {
-                asking == Asking::Navigation
-                    && matches!(head.value("sec-fetch-site"), Some(b"same-origin" | b"none"))
-            }
-            _ => return self.refuse(Rejection::MethodNotAllowed, head, false),
-        };
-        if !allowed {
-            return self.refuse(Rejection::Csrf, head, false);
-        }
-        let response = match asking {
-            Asking::Navigation => see_other(session.return_location(head)),
-            Asking::Grpc | Asking::GrpcWeb | Asking::Script => Response::new(204),
-        };
-        let response =
-            response.with("set-cookie", session.clear_cookie(head)).with("referrer-policy", "no-referrer");
-        answer(session.with_cors(head, response), Event::SignedOut)
-    }
-
-    pub(crate) fn refuse(
-        &self,
-        rejection: Rejection,
-        head: &RequestHead<'_>,
-        cookies_are_dead: bool,
-    ) -> Decision<'static> {
-        let by = Asking::of(head);
-        let Some(session) = &self.session else {
-            return answer(rejection.answer(by, head, None), Event::Refused(rejection));
-        };
-        let endpoint = session.endpoint(PlainPath::new(head.path()).as_ref());
-        let at_endpoint = endpoint.is_some();
-        let reads_page = matches!(head.method(), b"GET" | b"HEAD");
-        let way_out = match by {
-            _ if !rejection.is_about_credentials() => None,
-            Asking::Navigation if rejection == Rejection::OtherSession => {
-                Some(session.clean_location(head.target()))
-            }
-            Asking::Navigation if at_endpoint => session.login_location_from_endpoint(head),
-            Asking::Navigation => session.login_location(head, &self.sources),
-            Asking::Grpc | Asking::GrpcWeb | Asking::Script => session.login_url(head, &self.sources),
-        };
-        let leads_away = reads_page && !at_endpoint && !session.is_login_page(head);
-        let redirected = by == Asking::Navigation && leads_away && rejection.status() == 401;
-        let mut response = match way_out {
-            Some(location) if redirected => Response::new(302).with("location", location),
-            way_out => rejection.answer(by, head, way_out.as_deref()),
-        };
-        if rejection == Rejection::MethodNotAllowed {
-            let at_logout = endpoint == Some(Endpoint::Logout);
-            response = response.with("allow", if at_logout { "GET, POST" } else { "GET, HEAD, POST" });
-        }
-        if cookies_are_dead && rejection != Rejection::Csrf {
-            response = response.with("set-cookie", session.clear_cookie(head));
-        }
-        answer(session.with_cors(head, response), Event::Refused(rejection))
-    }
-
-    pub(crate) const fn forward_verified<'d>(
+    pub(crate) fn forward_verified<'d>(
         &'d self,
         token: Rc<KnownToken>,
         found_at: Place,
         head: &RequestHead<'d>,
+        clock: &impl Clock,
     ) -> Decision<'d> {
-        Decision::Forward(Forward { policy: self, head: *head, token: Some((token, found_at)) })
+        let now = self.expiry.is_told().then(|| clock.recent());
+        Decision::Forward(Forward { policy: self, head: *head, token: Some((token, found_at)), now })
     }
 
     pub(crate) const fn forward_public<'d>(&'d self, _: PublicMatch, head: &RequestHead<'d>) -> Decision<'d> {
-        Decision::Forward(Forward { policy: self, head: *head, token: None })
+        Decision::Forward(Forward { policy: self, head: *head, token: None, now: None })
     }
 
     pub(crate) const fn forward_preflight<'d>(
@@ -194,7 +160,7 @@ impl Policy {
         _: Preflight,
         head: &RequestHead<'d>,
     ) -> Decision<'d> {
-        Decision::Forward(Forward { policy: self, head: *head, token: None })
+        Decision::Forward(Forward { policy: self, head: *head, token: None, now: None })
     }
 
     /// Verifies the value of one source, unless it is known.
@@ -212,9 +178,26 @@ impl Policy {
         // A token is ASCII; what is not even UTF-8 has no parts.
         let compact = std::str::from_utf8(candidate.bytes()).unwrap_or_default();
         let (jwt, claims) = self.verifier.verify(compact, clock, budget, signatures)?;
-        let known = Rc::new(KnownToken { headers: self.claim_headers.prepare(&jwt, &claims), jwt });
+        let headers = self.claim_headers.prepare(&jwt, &claims);
+        let told = self.session.as_ref().and_then(|session| session.told(&claims));
+        let known = Rc::new(KnownToken { jwt, headers, told });
         self.tokens.add(&known);
         Ok(known)
+    }
+
+    /// The longest form that is read, in bytes.
+    pub const MAX_FORM_BYTES: usize = 65_536;
+
+    /// A hash of the providers: whoever shares memory with others is to share it with its like alone.
+    #[must_use]
+    pub const fn fingerprint(&self) -> &[u8; 32] {
+        &self.fingerprint
+    }
+
+    /// Whether streams end when their session does.
+    #[must_use]
+    pub const fn ends_streams(&self) -> bool {
+        self.expiry.grace.is_some()
     }
 
     /// The providers of the configuration.

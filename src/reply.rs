@@ -7,14 +7,20 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::access::Asking;
+use crate::address::Origin;
 use crate::http::{GrpcStatus, RequestHead, Response};
 use crate::jwt::VerifyError;
+use crate::page::{Frames, Page, request_id};
 
 /// Why a request is not forwarded. `Display` is the line for the operator's log.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Rejection {
     /// A cookie-borne token came with a request that another site made.
     Csrf,
+    /// The form that should bring a token is too long.
+    FormTooLarge,
+    /// The form that should bring a token does not come: it is slow, or the host holds it back.
+    FormUnreadable,
     /// An endpoint was called by a method that it does not have.
     MethodNotAllowed,
     /// No credentials came.
@@ -33,6 +39,8 @@ impl Rejection {
     pub const fn reason(&self) -> &'static str {
         match self {
             Self::Csrf => "csrf",
+            Self::FormTooLarge => "form_too_large",
+            Self::FormUnreadable => "form_unreadable",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::NoCredentials => "missing_token",
             Self::OtherSession => "other_session",
@@ -46,7 +54,11 @@ impl Rejection {
     pub const fn is_about_credentials(&self) -> bool {
         match self {
             Self::NoCredentials | Self::OtherSession | Self::Token(_) => true,
-            Self::Csrf | Self::MethodNotAllowed | Self::TokenTooLarge => false,
+            Self::Csrf
+            | Self::FormTooLarge
+            | Self::FormUnreadable
+            | Self::MethodNotAllowed
+            | Self::TokenTooLarge => false,
         }
     }
 
@@ -59,7 +71,8 @@ impl Rejection {
             Self::OtherSession => 409,
             Self::Token(fault) if fault.is_of_a_genuine_token_for_elsewhere() => 403,
             Self::NoCredentials | Self::Token(_) => 401,
-            Self::TokenTooLarge => 413,
+            Self::FormTooLarge | Self::TokenTooLarge => 413,
+            Self::FormUnreadable => 501,
         }
     }
 
@@ -67,6 +80,8 @@ impl Rejection {
     const fn sentence(&self) -> &'static str {
         match self {
             Self::Csrf => "The request came from another site.",
+            Self::FormTooLarge => "The form is too large.",
+            Self::FormUnreadable => "The form cannot be read here.",
             Self::MethodNotAllowed => "The method is not allowed here.",
             Self::NoCredentials => "You are not signed in.",
             Self::OtherSession => "You are signed in as somebody else.",
@@ -100,6 +115,7 @@ impl Rejection {
             405 => "Method Not Allowed",
             409 => "Conflict",
             413 => "Content Too Large",
+            501 => "Not Implemented",
             _ => "Forbidden",
         }
     }
@@ -119,14 +135,21 @@ impl Rejection {
                 ];
                 Some(parts.concat().into())
             }
-            Self::Csrf | Self::MethodNotAllowed | Self::OtherSession | Self::TokenTooLarge => None,
+            Self::Csrf
+            | Self::FormTooLarge
+            | Self::FormUnreadable
+            | Self::MethodNotAllowed
+            | Self::OtherSession
+            | Self::TokenTooLarge => None,
         }
     }
 
     /// The members of a problem document (RFC 9457 section 3). Of our own words none needs an escape.
-    fn problem(&self, login_url: Option<&str>) -> String {
+    fn problem(&self, head: &RequestHead<'_>, login_url: Option<&str>) -> String {
         let login_url = login_url.and_then(|url| serde_json::to_string(url).ok());
         let login_url = login_url.map_or_else(String::new, |url| ["\"login_url\":", &url, ","].concat());
+        let request_id = request_id(head);
+        let request_id = request_id.map_or_else(String::new, |id| [",\"request_id\":\"", id, "\""].concat());
         let status = self.status().to_string();
         [
             "{\"detail\":\"",
@@ -135,7 +158,9 @@ impl Rejection {
             &login_url,
             "\"reason\":\"",
             self.reason(),
-            "\",\"status\":",
+            "\"",
+            &request_id,
+            ",\"status\":",
             &status,
             ",\"title\":\"",
             self.title(),
@@ -153,9 +178,8 @@ impl Rejection {
     }
 
     /// Answers one who is not led to a login page: with a page, a problem document (RFC 9457) or a gRPC status.
-    /// `way_out` is where the person behind it can sign in, or confirm that they want to.
     #[must_use]
-    pub fn answer(&self, asking: Asking, head: &RequestHead<'_>, way_out: Option<&str>) -> Response {
+    pub fn answer(&self, asking: Asking, head: &RequestHead<'_>, help: &Help<'_>) -> Response {
         let mut response = Response::new(self.status());
         if let Some(challenge) = self.challenge() {
             response = response.with("www-authenticate", challenge);
@@ -165,8 +189,11 @@ impl Rejection {
                 Response { body: self.sentence().into(), grpc: Some(self.grpc_status()), ..response }
             }
             Asking::GrpcWeb => self.grpc_web(Response { status: 200, ..response }, head),
-            Asking::Navigation => self.page(response, way_out),
-            Asking::Script => response.with_body("application/problem+json", self.problem(way_out)),
+            Asking::Navigation => self.page(response, head, help),
+            Asking::Script => {
+                let problem = self.problem(head, help.way_out.as_deref());
+                response.with_body("application/problem+json", problem)
+            }
         }
     }
 
@@ -188,11 +215,12 @@ impl Rejection {
         response.with("grpc-status", code).with("grpc-message", self.sentence())
     }
 
-    fn page(&self, response: Response, way_out: Option<&str>) -> Response {
-        let (title, sentence, reason) = (self.title(), self.sentence(), self.reason());
+    fn page(&self, response: Response, head: &RequestHead<'_>, help: &Help<'_>) -> Response {
         let words = match self {
             Self::OtherSession => "Sign in as the other person",
             Self::Csrf
+            | Self::FormTooLarge
+            | Self::FormUnreadable
             | Self::MethodNotAllowed
             | Self::NoCredentials
             | Self::Token(_)
@@ -204,27 +232,59 @@ impl Rejection {
                 }
             }
         };
-        let link = way_out
-            .map_or_else(String::new, |url| format!("<p><a href=\"{}\">{words}</a></p>\n", escape(url)));
-        let page = format!(
-            "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-             <meta name=\"viewport\" content=\"width=device-width\">\n<title>{title}</title>\n</head>\n\
-             <body>\n<main>\n<h1>{sentence}</h1>\n{link}<p><small>{title}: {reason}</small></p>\n</main>\n</body>\n</html>\n"
-        );
-        // Over plain http the click on the link is known as ours by its Referer alone.
-        let referrer = if *self == Self::OtherSession { "same-origin" } else { "no-referrer" };
-        response
-            .with("content-security-policy", "default-src 'none'; frame-ancestors 'none'; base-uri 'none'")
-            .with("referrer-policy", referrer)
-            .with("x-content-type-options", "nosniff")
-            .with_body("text/html; charset=utf-8", page)
+        let hint = if help.came_back {
+            Some(if *self == Self::NoCredentials {
+                "You come from the sign-in page, but without a session. If it stays so, your browser may not keep \
+                 the cookies of this page."
+            } else {
+                "The sign-in page brought you back with a token that does not help."
+            })
+        } else if !matches!(head.method(), b"GET" | b"HEAD") && self.is_about_credentials() {
+            Some(
+                "What you sent has not arrived. Once you are signed in, go back to the page before and send it again.",
+            )
+        } else {
+            None
+        };
+        // A click in a frame of another site could replace the session.
+        // Over plain http the click is known as ours by its Referer alone.
+        let (frames, referrer) = if *self == Self::OtherSession {
+            (Frames::Nobody, "same-origin")
+        } else {
+            (Frames::Ours(help.may_frame), "no-referrer")
+        };
+        let page = Page {
+            title: self.title(),
+            heading: self.sentence(),
+            hint,
+            link: help.way_out.as_deref().map(|url| (words, url)),
+            leads_on: false,
+            reason: self.reason(),
+        };
+        page.within(response.with("referrer-policy", referrer), head, frames)
     }
+}
+
+/// What a refusal offers beside its reason.
+#[derive(Clone, Debug, Default)]
+pub struct Help<'h> {
+    /// Where the person behind it can sign in, or confirm that they want to.
+    pub way_out: Option<String>,
+    /// Whether they were there already.
+    pub came_back: bool,
+    /// Who may show the page in a frame, beside its own origin.
+    pub may_frame: &'h [Origin],
 }
 
 impl fmt::Display for Rejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Csrf => f.write_str("a request of another site brought the session cookie"),
+            Self::FormTooLarge => f.write_str("the form with the token is larger than 64 KiB"),
+            Self::FormUnreadable => f.write_str(
+                "the form with the token did not come; Envoy holds it back unless the plugin has \
+                 allow_on_headers_stop_iteration: true",
+            ),
             Self::MethodNotAllowed => f.write_str("the endpoint does not have this method"),
             Self::NoCredentials => f.write_str("no token came"),
             Self::OtherSession => f.write_str("a link from elsewhere would replace another person's session"),
@@ -232,19 +292,4 @@ impl fmt::Display for Rejection {
             Self::TokenTooLarge => f.write_str("the token does not fit into a cookie"),
         }
     }
-}
-
-/// Escapes text for an attribute or an element of HTML.
-fn escape(text: &str) -> String {
-    text.chars().fold(String::with_capacity(text.len()), |mut escaped, character| {
-        match character {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&#39;"),
-            other => escaped.push(other),
-        }
-        escaped
-    })
 }

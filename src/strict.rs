@@ -1,11 +1,11 @@
 //! The strict profile, top to bottom.
 
-use std::rc::Rc;
-
 use crate::access::{self, Asking};
 use crate::extract::{Candidate, Carrier};
 use crate::http::{RequestHead, Response};
+use crate::judge::Judge;
 use crate::jwt::{Budget, Clock, Signatures, VerifiedJwt, VerifyError};
+use crate::page::{Frames, Page};
 use crate::path::PlainPath;
 use crate::policy::{Decision, Event, Policy, answer, see_other};
 use crate::reply::Rejection;
@@ -26,24 +26,31 @@ pub(crate) fn decide<'d>(
     // 1. What needs no token.
     if let Some(preflight) = access::preflight(head) {
         return match endpoint {
-            Some((session, _)) => answer(session.preflight(head), Event::Preflight),
+            Some((session, endpoint)) => answer(session.preflight(head, endpoint), Event::Preflight),
             None => policy.forward_preflight(preflight, head),
         };
     }
-    let at_auth_path = match endpoint {
-        Some((session, Endpoint::Logout)) => return policy.sign_out(session, head),
-        Some((_, Endpoint::Auth)) if !matches!(head.method(), b"GET" | b"HEAD" | b"POST") => {
+    let endpoint = match endpoint {
+        Some((session, Endpoint::Logout)) => return policy.sign_out(session, head, clock, signatures),
+        Some((_, endpoint)) if !endpoint.has_method(head.method()) => {
             return policy.refuse(Rejection::MethodNotAllowed, head, false);
         }
-        Some((_, Endpoint::Auth)) => true,
-        None => false,
+        Some((session, Endpoint::Auth)) if access::brings_form(head) => {
+            if let Some(instead) = before_form(policy, session, head) {
+                return instead;
+            }
+            endpoint
+        }
+        Some(_) => endpoint,
+        None => match policy.public_paths.matching(head, path.as_ref()) {
+            Some(public) => return policy.forward_public(public, head),
+            None => None,
+        },
     };
-    if !at_auth_path && let Some(public) = policy.public_paths.matching(head, path.as_ref()) {
-        return policy.forward_public(public, head);
-    }
 
     // 2. Every token at every source, the first valid one wins.
     let mut candidates = policy.sources.candidates(head);
+    let at_auth_path = matches!(endpoint, Some((_, Endpoint::Auth)));
     let opens_link = session.is_some()
         && candidates.iter().any(|candidate| candidate.carrier == Carrier::Query)
         && head.method() == b"GET"
@@ -56,42 +63,65 @@ pub(crate) fn decide<'d>(
     let mut judge = Judge { policy, clock, signatures, budget: Budget::default() };
     let judged = judge.judge(&candidates, |candidate| {
         // 5. A cookie must not speak for another site.
-        candidate.carrier != Carrier::Cookie || session.is_none_or(|session| session.lets_cookie(head))
+        candidate.carrier != Carrier::Cookie
+            || match endpoint {
+                Some((session, Endpoint::Info)) => session.lets_info(head),
+                _ => session.is_none_or(|session| session.lets_cookie(head)),
+            }
     });
     let (candidate, token) = match judged.verdict {
         Ok(winner) => winner,
-        // 6. to 10.
+        // 6., 8. and 10.
         Err(rejection) => return policy.refuse(rejection, head, judged.cookies_are_dead),
     };
 
-    // 3. The sign-in endpoint.
-    if let (Some(session), true) = (session, at_auth_path) {
-        let back = session.return_location(head);
-        let leads_back = Asking::of(head) == Asking::Navigation || session.has_return_address(head);
-        let response = if leads_back { see_other(back) } else { Response::new(204) };
-        if candidate.carrier == Carrier::Cookie {
-            return answer(session.with_cors(head, response), Event::SignedIn);
+    match endpoint {
+        // 3. The sign-in endpoint.
+        Some((session, Endpoint::Auth)) => {
+            let leads_back = Asking::of(head) == Asking::Navigation || session.has_return_address(head);
+            let back = leads_back.then(|| session.return_location(head));
+            if candidate.carrier == Carrier::Cookie {
+                let response = back.map_or_else(|| Response::new(204), see_other);
+                return answer(session.with_cors(head, response), Event::SignedIn);
+            }
+            return sign_in(session, &mut judge, &candidates, &token.jwt, head, back);
         }
-        return sign_in(session, &mut judge, &candidates, &token.jwt, head, response);
+        Some((_, Endpoint::Info)) => return tell(&token, clock),
+        Some((_, Endpoint::Logout)) | None => {}
     }
     // 4. A link with a token: into a cookie, and out of the address bar.
     if let (Some(session), true, Carrier::Query) = (session, opens_link, candidate.carrier)
         && !session.cookie_is_dropped(head)
     {
         let clean = session.clean_location(&policy.sources.target_without_tokens(head));
-        return sign_in(session, &mut judge, &candidates, &token.jwt, head, see_other(clean));
+        return sign_in(session, &mut judge, &candidates, &token.jwt, head, Some(clean));
     }
-    policy.forward_verified(token, candidate.place(), head)
+    policy.forward_verified(token, candidate.place(), head, clock)
 }
 
-/// Turns a verified token into a cookie, unless a link from elsewhere would so replace another person's session.
+/// What is to be done before the form of a sign-in is judged, if anything.
+fn before_form<'d>(policy: &'d Policy, session: &Session, head: &RequestHead<'_>) -> Option<Decision<'d>> {
+    let length =
+        head.value("content-length").and_then(|length| std::str::from_utf8(length).ok()?.parse().ok());
+    let length = head.form().map(<[u8]>::len).or(length).unwrap_or_default();
+    if !session.lets_form(head) {
+        Some(policy.refuse(Rejection::Csrf, head, false))
+    } else if length > Policy::MAX_FORM_BYTES {
+        Some(policy.refuse(Rejection::FormTooLarge, head, false))
+    } else {
+        head.form().is_none().then_some(Decision::ReadForm)
+    }
+}
+
+/// Turns a verified token into a cookie, unless a link from elsewhere would so replace another person's session. Whoever
+/// navigates goes on to `location`.
 fn sign_in(
     session: &Session,
     judge: &mut Judge<'_, impl Clock, impl Signatures>,
     candidates: &[Candidate<'_>],
     jwt: &VerifiedJwt,
     head: &RequestHead<'_>,
-    response: Response,
+    location: Option<String>,
 ) -> Decision<'static> {
     if session.comes_from_elsewhere(head, Asking::of(head)) {
         let mut cookies = candidates.iter().filter(|candidate| candidate.carrier == Carrier::Cookie);
@@ -104,69 +134,39 @@ fn sign_in(
             return judge.policy.refuse(Rejection::OtherSession, head, false);
         }
     }
-    match session.set_cookie(head, jwt, judge.clock.now()) {
-        None => judge.policy.refuse(Rejection::TokenTooLarge, head, false),
-        Some(cookie) => {
-            let response = response.with("set-cookie", cookie).with("referrer-policy", "no-referrer");
-            answer(session.with_cors(head, response), Event::SignedIn)
-        }
-    }
+    let Some(cookies) = session.set_cookies(head, jwt, judge.clock.now()) else {
+        return judge.policy.refuse(Rejection::TokenTooLarge, head, false);
+    };
+    let response = match location {
+        None => Response::new(204),
+        Some(location) if session.cookie_is_held_back(head) => lead_on(&location, head),
+        Some(location) => see_other(location),
+    };
+    let response = response.with_each("set-cookie", cookies).with("referrer-policy", "no-referrer");
+    answer(session.with_cors(head, response), Event::SignedIn)
 }
 
-/// Judges the tokens of one request.
-struct Judge<'p, C, S> {
-    policy: &'p Policy,
-    clock: &'p C,
-    signatures: &'p S,
-    budget: Budget,
+/// Leads on by a page of this origin: to what it asks for the browser sends a `SameSite=Strict` cookie.
+fn lead_on(location: &str, head: &RequestHead<'_>) -> Response {
+    let page = Page {
+        title: "Signed in",
+        heading: "You are signed in.",
+        hint: None,
+        link: Some(("Go on", location)),
+        leads_on: true,
+        reason: "same_site_strict",
+    };
+    page.within(Response::new(200), head, Frames::Nobody)
 }
 
-struct Judged<'c, 'r> {
-    verdict: Result<(&'c Candidate<'r>, Rc<KnownToken>), Rejection>,
-    /// Cookies of our name came, and each was found to be no token of this place or any other.
-    cookies_are_dead: bool,
-}
-
-impl<C: Clock, S: Signatures> Judge<'_, C, S> {
-    fn verify(&mut self, candidate: &Candidate<'_>) -> Result<Rc<KnownToken>, VerifyError> {
-        self.policy.verify(candidate, self.clock, &mut self.budget, self.signatures)
-    }
-
-    /// Takes the first candidate that is valid and `may` be used. Else the rejection is that of the first one.
-    fn judge<'c, 'r>(
-        &mut self,
-        candidates: &'c [Candidate<'r>],
-        may: impl Fn(&Candidate<'r>) -> bool,
-    ) -> Judged<'c, 'r> {
-        let (mut first, mut forbidden) = (None, false);
-        let (mut cookies, mut live_cookies) = (false, false);
-        for candidate in candidates {
-            let verdict = self.verify(candidate);
-            if candidate.carrier == Carrier::Cookie {
-                cookies = true;
-                live_cookies |= match &verdict {
-                    Ok(_) => true,
-                    Err(fault) => {
-                        fault.is_of_a_genuine_token_for_elsewhere()
-                            || *fault == VerifyError::TooManySignatures
-                    }
-                };
-            }
-            match verdict {
-                Ok(token) if may(candidate) => {
-                    return Judged { verdict: Ok((candidate, token)), cookies_are_dead: false };
-                }
-                Ok(_) => forbidden = true,
-                Err(fault) => first = first.or(Some(fault)),
-            }
-        }
-        let rejection = match first {
-            _ if forbidden => Rejection::Csrf,
-            Some(fault) => Rejection::Token(fault),
-            None => Rejection::NoCredentials,
-        };
-        Judged { verdict: Err(rejection), cookies_are_dead: cookies && !live_cookies }
-    }
+/// Tells a page about its session.
+fn tell(token: &KnownToken, clock: &impl Clock) -> Decision<'static> {
+    let claims = token.told.as_deref().unwrap_or("{}");
+    let expires = token.jwt.expires().map_or_else(|| "null".to_owned(), |exp| exp.to_string());
+    let left = token.jwt.expires_in(clock.now()).map_or_else(|| "null".to_owned(), |left| left.to_string());
+    let body = format!("{{\"claims\":{claims},\"exp\":{expires},\"expires_in\":{left}}}");
+    let response = Response::new(200).with("x-content-type-options", "nosniff");
+    answer(response.with_body("application/json", body), Event::Told)
 }
 
 /// Those of some carriers before the others, each in the order in which they were.

@@ -18,6 +18,8 @@ pub struct KnownToken {
     pub jwt: VerifiedJwt,
     /// Its claims as headers.
     pub headers: PreparedHeaders,
+    /// The claims that its page is told, as a JSON object.
+    pub told: Option<String>,
 }
 
 /// The verified tokens of one configuration in one worker.
@@ -78,7 +80,8 @@ impl Weighter<Compact, Rc<KnownToken>> for Bytes {
         /// Of the cache and of the allocator, for an entry and its parts.
         const OVERHEAD: usize = 256;
         let subject = known.jwt.subject().map_or(0, str::len);
-        let bytes = [compact.len(), subject, known.headers.bytes(), OVERHEAD];
+        let told = known.told.as_ref().map_or(0, String::len);
+        let bytes = [compact.len(), subject, known.headers.bytes(), told, OVERHEAD];
         bytes.into_iter().fold(0, |sum, bytes| sum.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX)))
     }
 }

@@ -23,17 +23,17 @@ fn every_case_through_the_core() {
 
 /// Beside the outcome, the very event: not every answer tells its reason.
 fn check(policy: &Policy, case: &Case) -> Result<(), String> {
-    let (decision, outcome) = through_core(policy, &case.fields, case.now.unwrap_or_else(now));
+    let (decision, outcome) = through_core(policy, &case.fields, &case.body, case.now.unwrap_or_else(now));
     if let (Decision::Answer(answer), Some(wanted)) = (&decision, case.expect["reason"].as_str()) {
         let found = match &answer.event {
             Event::Refused(rejection) => rejection.reason(),
-            Event::Preflight | Event::SignedIn | Event::SignedOut => "none",
+            Event::Preflight | Event::SignedIn | Event::SignedOut(_) | Event::Told => "none",
         };
         if found != wanted {
             return Err(format!("reason: wanted {wanted}, found {:?}", answer.event));
         }
     }
     outcome.check(&case.expect)?;
-    let (_, again) = through_core(policy, &case.fields, case.now.unwrap_or_else(now));
+    let (_, again) = through_core(policy, &case.fields, &case.body, case.now.unwrap_or_else(now));
     again.check(&case.expect).map_err(|fault| format!("the second time, with the token known: {fault}"))
 }

@@ -10,7 +10,7 @@ fn every_case_through_envoy() {
     let driver = Driver::start(&table.configs);
     let cases = table.cases.iter().filter(|case| case.now.is_none() && case.native_only.is_none());
     table::run(&format!("Envoy {}", binary_version()), cases, |case| {
-        driver.outcome(&case.config, &case.fields).check(&case.expect)
+        driver.outcome(&case.config, &case.fields, &case.body).check(&case.expect)
     });
     driver.finish();
 }

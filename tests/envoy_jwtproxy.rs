@@ -7,6 +7,6 @@ use rig::recording::Recording;
 fn every_recorded_answer_through_envoy() {
     let recording = Recording::load();
     let driver = Driver::start(&recording.configs);
-    recording.compare("Envoy", |config, fields| driver.outcome(config, fields));
+    recording.compare("Envoy", |config, fields| driver.outcome(config, fields, b""));
     driver.finish();
 }

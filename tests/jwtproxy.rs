@@ -18,7 +18,7 @@ fn every_recorded_answer_through_the_core() {
         (String::as_str(name), policy)
     };
     let policies: BTreeMap<&str, Policy> = recording.configs.iter().map(load).collect();
-    recording.compare("the core", |config, fields| through_core(&policies[config], fields, now()).1);
+    recording.compare("the core", |config, fields| through_core(&policies[config], fields, b"", now()).1);
 }
 
 #[test]

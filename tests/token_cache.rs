@@ -83,9 +83,12 @@ impl<S: Signatures> Place<S> {
         match self.policy.decide(&RequestHead::new(&fields), clock, &self.signatures) {
             Decision::Answer(answer) => match answer.event {
                 Event::Refused(rejection) => rejection.reason().to_owned(),
-                event @ (Event::Preflight | Event::SignedIn | Event::SignedOut) => panic!("{event:?}"),
+                event @ (Event::Preflight | Event::SignedIn | Event::SignedOut(_) | Event::Told) => {
+                    panic!("{event:?}")
+                }
             },
             Decision::Forward(forward) => format!("{:?}", forward.edits()),
+            Decision::ReadForm => panic!("no form came"),
         }
     }
 

@@ -10,9 +10,10 @@ mod sources;
 
 use serde_json::Value;
 
-use crate::jwt::{Json, Profile, Verifier};
+use crate::jwt::{Json, Profile, Verifier, sha256};
 use crate::path::PlainPath;
 use crate::policy::Policy;
+use crate::streams::Expiry;
 use crate::token_cache::TokenCache;
 
 pub use error::ConfigError;
@@ -63,8 +64,17 @@ impl Policy {
     /// # Errors
     /// The first thing that is wrong, with the path of the field and what to write instead.
     pub fn from_json(text: &[u8], env: &impl Env) -> std::result::Result<Self, ConfigError> {
-        const FIELDS: &[&str] =
-            &["profile", "providers", "token_sources", "forward_token", "public_paths", "open", "session"];
+        const FIELDS: &[&str] = &[
+            "profile",
+            "providers",
+            "token_sources",
+            "forward_token",
+            "public_paths",
+            "open",
+            "session",
+            "stream_expiry",
+            "expires_in",
+        ];
         const PROFILES: &[(&str, Profile)] = &[("strict", Profile::Strict), ("jwtproxy", Profile::JwtProxy)];
 
         let value = parse(text)?;
@@ -72,11 +82,26 @@ impl Policy {
         let fields = root.fields(FIELDS)?;
         let profile = fields.read("profile", |node| node.word(PROFILES))?.unwrap_or(Profile::Strict);
         let mut reading = Reading { env, profile, warnings: Vec::new() };
-        let (providers, claim_headers) = match fields.get("providers") {
-            Some(node) => providers::providers(&node, &mut reading)?,
+        let (mut providers, claim_headers, fingerprint) = match fields.get("providers") {
+            Some(node) => {
+                let (providers, claim_headers) = providers::providers(&node, &mut reading)?;
+                (providers, claim_headers, sha256(node.value().to_string().as_bytes()))
+            }
             None => return fields.refuse("providers", "write at least one provider, with a key"),
         };
         let session = fields.read("session", |node| session::session(node, profile))?;
+        for provider in &mut providers {
+            let told = session.as_ref().and_then(|session| session.info.as_ref());
+            provider.kept_claims.extend(told.into_iter().flat_map(|(_, claims)| claims.iter().cloned()));
+        }
+        fields.refuse_null(&["stream_expiry"])?;
+        let grace = fields.read("stream_expiry", |node| {
+            node.fields(&["grace_seconds"])?.read("grace_seconds", Node::seconds)
+        })?;
+        let expiry = Expiry {
+            grace: grace.map(Option::unwrap_or_default),
+            tells: fields.flag("expires_in")?.unwrap_or_default(),
+        };
         let sources = sources::token_sources(&fields, session.as_ref(), profile)?;
         let forward_token = sources::forward_token(&fields, &claim_headers, profile)?;
         let public_paths = paths::public_paths(&fields, &mut reading)?;
@@ -98,6 +123,8 @@ impl Policy {
             public_paths,
             session,
             claim_headers,
+            expiry,
+            fingerprint,
             warnings: reading.warnings,
         })
     }

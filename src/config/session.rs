@@ -5,7 +5,7 @@ use serde_json::Map;
 use super::error::Result;
 use super::reader::Node;
 use super::{is_token, is_url_text};
-use crate::address::{Origin, form_pairs};
+use crate::address::{Origin, ReturnAddress, form_pairs};
 use crate::cookie::{CookieTemplate, SameSite, Secure};
 use crate::jwt::Profile;
 use crate::path::PlainPath;
@@ -20,6 +20,9 @@ pub(super) fn session(node: &Node<'_>, profile: Profile) -> Result<Session> {
         "cookie",
         "login_url",
         "login_params",
+        "logout_url",
+        "info_path",
+        "info_claims",
         "return_param",
         "allowed_origins",
         "public_base_path",
@@ -44,6 +47,17 @@ pub(super) fn session(node: &Node<'_>, profile: Profile) -> Result<Session> {
     if auth_path == logout_path && auth_path.is_some() {
         return fields.refuse("logout_path", "this is the `auth_path`, too");
     }
+    let info_path = fields.read("info_path", endpoint)?;
+    let info_claims = fields.read("info_claims", info_claims)?;
+    let info = match (info_path, info_claims) {
+        (None, Some(_)) => {
+            return fields.refuse("info_claims", "there is no `info_path` that could tell them");
+        }
+        (Some(path), _) if [&auth_path, &logout_path].contains(&&Some(path.clone())) => {
+            return fields.refuse("info_path", "this is the `auth_path` or the `logout_path`, too");
+        }
+        (path, claims) => path.map(|path| (path, claims.unwrap_or_default())),
+    };
     let csrf = match (fields.read("csrf", |node| node.word(CSRF))?, profile) {
         (Some(csrf), _) => csrf,
         (None, Profile::JwtProxy) => Csrf::Off,
@@ -54,6 +68,8 @@ pub(super) fn session(node: &Node<'_>, profile: Profile) -> Result<Session> {
     Ok(Session {
         auth_path,
         logout_path,
+        info,
+        logout_url: fields.read("logout_url", away)?,
         cookie: cookie(&fields.get("cookie").unwrap_or(Node::root(&empty)), profile, login_is_https)?,
         login,
         return_param,
@@ -71,6 +87,19 @@ fn origin(node: &Node<'_>) -> Result<Origin> {
     let origin = Origin::parse(text.strip_suffix('/').unwrap_or(text));
     origin.ok_or_else(|| node.fault("this is no origin; write it like https://che.example.com"))
 }
+
+fn info_claims(node: &Node<'_>) -> Result<Vec<String>> {
+    node.list()?.iter().map(|name| name.non_empty_text().map(str::to_owned)).collect()
+}
+
+/// A path or URL where a person is sent.
+fn away(node: &Node<'_>) -> Result<String> {
+    let text = node.text()?;
+    let is_address = is_url_text(text) && ReturnAddress::parse(text).is_some();
+    if is_address { Ok(text.to_owned()) } else { node.refuse(NO_ADDRESS) }
+}
+
+const NO_ADDRESS: &str = "write an http or https URL, or a path with one leading slash";
 
 fn endpoint(node: &Node<'_>) -> Result<String> {
     let text = node.text()?;
@@ -192,7 +221,7 @@ fn login(node: &Node<'_>, params: &[(String, LoginParam)]) -> Result<Login> {
     };
     let is_path = address.starts_with('/') && !address.starts_with("//");
     if !is_url_text(url) || !is_path && has_origin().is_none() {
-        return node.refuse("write an http or https URL, or a path with one leading slash");
+        return node.refuse(NO_ADDRESS);
     }
     let text = |text: &[u8]| String::from_utf8_lossy(text).into_owned();
     let own = form_pairs(query.as_bytes());

@@ -19,11 +19,14 @@ struct Counter {
     since_flush: i64,
 }
 
+const OUTCOMES: [&str; 8] =
+    ["forwarded", "preflight", "public", "refused", "signed_in", "signed_out", "streams_ended", "told"];
+
 impl Metrics {
     /// Makes those that are worth a zero; the one for a reason appears with its first refusal.
     pub(super) fn new() -> Self {
         let metrics = Self { counters: RefCell::default() };
-        for outcome in ["forwarded", "preflight", "public", "refused", "signed_in", "signed_out"] {
+        for outcome in OUTCOMES {
             metrics.add(outcome, 0, || format!("jwtproxy_{outcome}_total"));
         }
         metrics
@@ -36,6 +39,10 @@ impl Metrics {
     pub(super) fn count_refused(&self, reason: &'static str) {
         self.count("refused");
         self.add(reason, 1, || format!("jwtproxy_refused_{reason}_total"));
+    }
+
+    pub(super) fn count_streams_ended(&self, streams: i64) {
+        self.add("streams_ended", streams, || "jwtproxy_streams_ended_total".to_owned());
     }
 
     #[expect(clippy::unused_self, reason = "gauges are set once, and need no memory")]

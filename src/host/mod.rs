@@ -2,7 +2,9 @@
 
 mod clock;
 mod metrics;
+mod open_streams;
 mod signatures;
+mod waiting_forms;
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -10,13 +12,16 @@ use std::time::Duration;
 use log::{debug, error, info, warn};
 use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
-use proxy_wasm::types::{Action, ContextType, GrpcStatusCode, LogLevel, MapType};
+use proxy_wasm::types::{Action, BufferType, ContextType, GrpcStatusCode, LogLevel, MapType};
 
 use crate::http::{GrpcStatus, HeadEdit, RequestHead, Response};
-use crate::policy::{Decision, Event, Policy};
+use crate::jwt::{Clock, TokenHash};
+use crate::policy::{Answer, Decision, Event, Policy};
 use clock::HostClock;
 use metrics::Metrics;
+use open_streams::OpenStreams;
 use signatures::HostOrCrate;
+use waiting_forms::WaitingForms;
 
 proxy_wasm::main! {{
     proxy_wasm::set_log_level(LogLevel::Debug);
@@ -37,6 +42,8 @@ struct Filter {
     clock: HostClock,
     signatures: HostOrCrate,
     metrics: Metrics,
+    streams: Option<OpenStreams>,
+    forms: WaitingForms,
 }
 
 impl Context for Root {}
@@ -65,7 +72,15 @@ impl RootContext for Root {
         // A gauge is that of its last writer: two filters of one Envoy must not share this one.
         metrics.set_gauge(&format!("jwtproxy_open_{}", plugin_name()), policy.is_open());
         self.set_tick_period(TICK);
-        self.filter = Some(Rc::new(Filter { policy, clock: HostClock::default(), signatures, metrics }));
+        let streams = policy.ends_streams().then(|| OpenStreams::new(policy.fingerprint()));
+        self.filter = Some(Rc::new(Filter {
+            policy,
+            clock: HostClock::default(),
+            signatures,
+            metrics,
+            streams,
+            forms: WaitingForms::default(),
+        }));
         true
     }
 
@@ -74,12 +89,18 @@ impl RootContext for Root {
         follow_log_level();
         if let Some(filter) = &self.filter {
             filter.clock.tick();
+            if let Some(streams) = &filter.streams {
+                filter.metrics.count_streams_ended(streams.end_those_of_ended_sessions());
+            }
+            for form in filter.forms.overdue() {
+                filter.refuse_overdue_form(form);
+            }
             filter.metrics.flush();
         }
     }
 
-    fn create_http_context(&self, _: u32) -> Option<Box<dyn HttpContext>> {
-        Some(Box::new(Stream { filter: self.filter.clone() }))
+    fn create_http_context(&self, id: u32) -> Option<Box<dyn HttpContext>> {
+        Some(Box::new(Stream { id, filter: self.filter.clone(), listed: Listed::Nowhere }))
     }
 
     fn get_type(&self) -> Option<ContextType> {
@@ -89,56 +110,154 @@ impl RootContext for Root {
 
 /// One request.
 struct Stream {
+    id: u32,
     filter: Option<Rc<Filter>>,
+    listed: Listed,
+}
+
+/// Which list a request stands in, that it must be taken off in the end.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Listed {
+    Nowhere,
+    Form,
+    Stream,
 }
 
 impl Context for Stream {}
 
 impl HttpContext for Stream {
-    fn on_http_request_headers(&mut self, _: usize, _: bool) -> Action {
+    fn on_http_request_headers(&mut self, _: usize, end_of_stream: bool) -> Action {
+        let form = end_of_stream.then_some([].as_slice());
         let action = self.filter.as_ref().and_then(|filter| {
-            let action = filter.handle();
+            let mut done = filter.handle(None)?;
+            if let (Done::ReadForm, Some(_)) = (&done, form) {
+                done = filter.handle(form)?;
+            }
             if !filter.clock.ticks() {
                 filter.metrics.flush();
             }
-            action
+            Some(match done {
+                Done::Answered => Action::Pause,
+                Done::Forwarded => Action::Continue,
+                Done::Opened(token) => {
+                    if let Some(streams) = &filter.streams {
+                        streams.add(self.id, token);
+                        self.listed = Listed::Stream;
+                    }
+                    Action::Continue
+                }
+                Done::ReadForm => {
+                    filter.forms.add(self.id);
+                    self.listed = Listed::Form;
+                    Action::Pause
+                }
+            })
         });
-        action.unwrap_or_else(|| {
-            // No configuration, or a host that denies what it must grant: nothing passes.
-            let _ = hostcalls::send_http_response(500, Vec::new(), None);
-            Action::Pause
-        })
+        action.unwrap_or_else(fail)
     }
+
+    /// Entered for every body; only a form that may hold a token is of interest.
+    fn on_http_request_body(&mut self, size: usize, end_of_stream: bool) -> Action {
+        let (Listed::Form, Some(filter)) = (self.listed, &self.filter) else { return Action::Continue };
+        filter.forms.remove(self.id);
+        let too_much = Policy::MAX_FORM_BYTES.saturating_add(1);
+        if !end_of_stream && size < too_much {
+            return Action::Pause;
+        }
+        self.listed = Listed::Nowhere;
+        let form = hostcalls::get_buffer(BufferType::HttpRequestBody, 0, too_much).ok();
+        match form.and_then(|form| filter.handle(Some(&form.unwrap_or_default()))) {
+            Some(Done::Answered) => Action::Pause,
+            // The sign-in endpoint forwards nothing.
+            Some(Done::Forwarded | Done::Opened(_) | Done::ReadForm) | None => fail(),
+        }
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        let Some(filter) = &self.filter else { return };
+        match (self.listed, &filter.streams) {
+            (Listed::Form, _) => filter.forms.remove(self.id),
+            (Listed::Stream, Some(streams)) => streams.remove(self.id),
+            (Listed::Nowhere | Listed::Stream, _) => {}
+        }
+    }
+}
+
+/// No configuration, or a host that denies what it must grant: nothing passes.
+fn fail() -> Action {
+    let _ = hostcalls::send_http_response(500, Vec::new(), None);
+    Action::Pause
+}
+
+/// What was done with a request.
+enum Done {
+    Answered,
+    Forwarded,
+    /// Forwarded; it opens a stream that ends with the session of this token.
+    Opened(TokenHash),
+    ReadForm,
 }
 
 impl Filter {
     /// `None` if the host fails.
-    fn handle(&self) -> Option<Action> {
+    fn handle(&self, form: Option<&[u8]>) -> Option<Done> {
         let fields = hostcalls::get_map_bytes(MapType::HttpRequestHeaders).ok()?;
-        match self.policy.decide(&RequestHead::new(&fields), &self.clock, &self.signatures) {
+        let head = RequestHead::new(&fields);
+        let head = form.map_or(head, |form| head.with_form(form));
+        match self.policy.decide(&head, &self.clock, &self.signatures) {
             Decision::Forward(forward) => {
                 for edit in forward.edits() {
                     apply(&edit)?;
                 }
+                if let Some(left) = forward.expires_in() {
+                    let left = left.to_string();
+                    hostcalls::set_property(vec!["jwt_expires_in"], Some(left.as_bytes())).ok()?;
+                }
                 self.metrics.count(if forward.is_verified() { "forwarded" } else { "public" });
-                Some(Action::Continue)
+                Some(forward.stream().map_or(Done::Forwarded, Done::Opened))
             }
             Decision::Answer(answer) => {
-                match &answer.event {
-                    Event::Preflight => self.metrics.count("preflight"),
-                    Event::SignedIn => self.metrics.count("signed_in"),
-                    Event::SignedOut => self.metrics.count("signed_out"),
-                    Event::Refused(rejection) => {
-                        let reason = rejection.reason();
-                        debug!("jwtproxy: {reason}: {rejection}");
-                        self.metrics.count_refused(reason);
-                        hostcalls::set_property(vec!["jwt_reason"], Some(reason.as_bytes())).ok()?;
-                    }
+                self.answer(&answer)?;
+                Some(Done::Answered)
+            }
+            Decision::ReadForm => Some(Done::ReadForm),
+        }
+    }
+
+    fn answer(&self, answer: &Answer) -> Option<()> {
+        match &answer.event {
+            Event::Preflight => self.metrics.count("preflight"),
+            Event::SignedIn => self.metrics.count("signed_in"),
+            Event::SignedOut(sessions) => {
+                self.metrics.count("signed_out");
+                if let Some(streams) = &self.streams {
+                    streams.end_sessions(sessions, self.clock.now());
                 }
-                send(&answer.response)?;
-                Some(Action::Pause)
+            }
+            Event::Told => self.metrics.count("told"),
+            Event::Refused(rejection) => {
+                let reason = rejection.reason();
+                debug!("jwtproxy: {reason}: {rejection}");
+                self.metrics.count_refused(reason);
+                hostcalls::set_property(vec!["jwt_reason"], Some(reason.as_bytes())).ok()?;
             }
         }
+        send(&answer.response)
+    }
+
+    /// Answers a request whose form did not come; of the root, which speaks for it.
+    fn refuse_overdue_form(&self, id: u32) {
+        if hostcalls::set_effective_context(id).is_err() {
+            return;
+        }
+        let Ok(fields) = hostcalls::get_map_bytes(MapType::HttpRequestHeaders) else { return };
+        let answer = self.policy.refuse_form(&RequestHead::new(&fields));
+        if let Event::Refused(rejection) = &answer.event {
+            warn!("jwtproxy: {}: {rejection}", rejection.reason());
+        }
+        let _ = self.answer(&answer);
     }
 }
 

@@ -18,5 +18,5 @@ pub use jwk::{JwkFault, KeyUse, jwk, key_type};
 pub use jws::{Genuine, Jws, JwsFault, Wanted};
 pub use key::{KeyFault, RsaKey, VerifyingKey};
 pub use provider::{Profile, Provider, Times};
-pub use signature::{Algorithm, RustCrypto, Signatures};
-pub use verifier::{Budget, VerifiedJwt, Verifier, VerifyError};
+pub use signature::{Algorithm, RustCrypto, Signatures, sha256};
+pub use verifier::{Budget, TokenHash, VerifiedJwt, Verifier, VerifyError};

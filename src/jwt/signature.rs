@@ -10,6 +10,12 @@ use rsa::{Pkcs1v15Sign, PublicKey};
 
 use super::RsaKey;
 
+/// SHA-256 (FIPS 180-4).
+#[must_use]
+pub fn sha256(bytes: &[u8]) -> [u8; 32] {
+    Sha256::digest(bytes).into()
+}
+
 /// A JWS signature algorithm (RFC 7518 section 3.3): RSASSA-PKCS1-v1_5 with a hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Algorithm {

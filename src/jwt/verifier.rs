@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::claims::Claim;
 use super::jws::Wanted;
 use super::provider::Times;
+use super::signature::sha256;
 use super::{Claims, Clock, Jws, JwsFault, NumericDate, Profile, Provider, Signatures};
 
 /// How many signatures may still be checked for one request.
@@ -166,6 +167,26 @@ impl VerifiedJwt {
         self.times.exp
     }
 
+    /// How many whole seconds it has left; none: it does not expire.
+    #[must_use]
+    pub fn expires_in(&self, now: NumericDate) -> Option<u64> {
+        let left = self.expires()?.seconds() - now.seconds();
+        #[expect(
+            clippy::as_conversions,
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "saturates; what is past has zero left"
+        )]
+        let whole = left as u64;
+        Some(whole)
+    }
+
+    /// Tells it from others, without telling what it is.
+    #[must_use]
+    pub fn hash(&self) -> TokenHash {
+        TokenHash(sha256(self.compact.as_bytes()))
+    }
+
     /// Whom it is about: the value of the provider's subject claim.
     #[must_use]
     pub fn subject(&self) -> Option<&str> {
@@ -180,6 +201,10 @@ impl VerifiedJwt {
                 && matches!((self.subject(), other.subject()), (Some(a), Some(b)) if a == b)
     }
 }
+
+/// The SHA-256 of a verified token in compact serialization.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TokenHash(pub [u8; 32]);
 
 fn add<'n>(wanted: &mut Vec<String>, names: impl Iterator<Item = &'n String>) {
     for name in names {

@@ -50,9 +50,9 @@ impl Session {
         self.login.as_ref().map(|login| self.located(login.location(&self.url(head, sources))))
     }
 
-    /// The way to the login page for a program.
+    /// The way to the login page for a program, and for a person whose form was refused: back to the page that they see.
     #[must_use]
-    pub fn login_url(&self, head: &RequestHead<'_>, sources: &TokenSources) -> Option<String> {
+    pub fn login_location_of_page(&self, head: &RequestHead<'_>, sources: &TokenSources) -> Option<String> {
         self.login.as_ref().map(|login| self.located(login.location(&self.page_url(head, sources))))
     }
 
@@ -90,25 +90,38 @@ impl Session {
         self.return_address(head).is_some()
     }
 
+    /// In the form, else in the query.
     fn return_address(&self, head: &RequestHead<'_>) -> Option<String> {
-        let (_, value) =
-            form_pairs(head.query()?).find(|(name, _)| name.as_ref() == self.return_param.as_bytes())?;
+        let mut pairs = [head.form(), head.query()].into_iter().flatten().flat_map(form_pairs);
+        let (_, value) = pairs.find(|(name, _)| name.as_ref() == self.return_param.as_bytes())?;
         Some(String::from_utf8_lossy(&value).into_owned())
     }
 
     /// Where a person goes from an endpoint: to the return address if it is safe, else to the start.
     #[must_use]
     pub fn return_location(&self, head: &RequestHead<'_>) -> String {
+        self.safe_return_address(head).unwrap_or_else(|| self.start())
+    }
+
+    /// Where a person goes who signed out.
+    #[must_use]
+    pub fn logout_location(&self, head: &RequestHead<'_>) -> String {
+        let elsewhere = || self.logout_url.as_ref().map(|url| self.located(url.clone()));
+        self.safe_return_address(head).or_else(elsewhere).unwrap_or_else(|| self.start())
+    }
+
+    fn start(&self) -> String {
+        format!("{}/", self.base_path())
+    }
+
+    fn safe_return_address(&self, head: &RequestHead<'_>) -> Option<String> {
         let own = self.here(head).origin();
-        let address = self.return_address(head);
-        match address.as_deref().and_then(ReturnAddress::parse) {
-            Some(ReturnAddress::Path(path)) => address::location(&self.outside_once(path)),
-            Some(ReturnAddress::Url(url, origin))
-                if own.as_ref() == Some(&origin) || self.allowed_origins.contains(&origin) =>
-            {
-                address::url_encode(url)
+        match ReturnAddress::parse(&self.return_address(head)?)? {
+            ReturnAddress::Path(path) => Some(address::location(&self.outside_once(path))),
+            ReturnAddress::Url(url, origin) => {
+                let is_ours = own.as_ref() == Some(&origin) || self.allowed_origins.contains(&origin);
+                is_ours.then(|| address::url_encode(url))
             }
-            Some(ReturnAddress::Url(..)) | None => format!("{}/", self.base_path()),
         }
     }
 }

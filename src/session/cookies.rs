@@ -1,21 +1,65 @@
 //! The session cookie of a request.
 
 use super::Session;
+use crate::cookie::{self, Holds};
 use crate::http::RequestHead;
 use crate::jwt::{NumericDate, VerifiedJwt};
 
 impl Session {
-    /// The `Set-Cookie` line for a verified token; `None` if browsers would drop it for its size.
+    /// The `Set-Cookie` lines for a verified token, and those that delete what an earlier one left; `None` if browsers would
+    /// drop it for its size.
     #[must_use]
-    pub fn set_cookie(&self, head: &RequestHead<'_>, jwt: &VerifiedJwt, now: NumericDate) -> Option<String> {
+    pub fn set_cookies(
+        &self,
+        head: &RequestHead<'_>,
+        jwt: &VerifiedJwt,
+        now: NumericDate,
+    ) -> Option<Vec<String>> {
         let max_age = jwt.expires().map(|exp| whole_seconds(exp.seconds() - now.seconds()));
-        self.cookie.set(jwt.compact(), max_age, self.here(head).https)
+        let mut lines = self.cookie.set(jwt.compact(), max_age, self.here(head).https)?;
+        let count = lines.len();
+        let is_left = |suffix: &str| match suffix.strip_prefix('.').and_then(|number| number.parse().ok()) {
+            Some(number) => count == 1 || count < number,
+            None => count > 1,
+        };
+        let left = self.suffixes(head).into_iter().filter(|suffix| is_left(suffix));
+        lines.extend(left.map(|suffix| self.clear_cookie(head, &suffix)));
+        lines.extend(self.clear_marker(head));
+        Some(lines)
     }
 
-    /// The `Set-Cookie` line that deletes the cookie.
+    /// The `Set-Cookie` lines that delete every cookie of ours that came.
     #[must_use]
-    pub fn clear_cookie(&self, head: &RequestHead<'_>) -> String {
-        self.cookie.clear(self.here(head).https)
+    pub fn clear_cookies(&self, head: &RequestHead<'_>) -> Vec<String> {
+        self.suffixes(head).iter().map(|suffix| self.clear_cookie(head, suffix)).collect()
+    }
+
+    /// The `Set-Cookie` lines that end the session: the cookie is deleted whether it came or not.
+    #[must_use]
+    pub fn end(&self, head: &RequestHead<'_>) -> Vec<String> {
+        let others = self.suffixes(head).into_iter().filter(|suffix| !suffix.is_empty());
+        let suffixes = std::iter::once(String::new()).chain(others);
+        suffixes.map(|suffix| self.clear_cookie(head, &suffix)).chain(self.clear_marker(head)).collect()
+    }
+
+    fn clear_cookie(&self, head: &RequestHead<'_>, suffix: &str) -> String {
+        self.cookie.clear(suffix, self.here(head).https)
+    }
+
+    /// What follows our name in that of each cookie that came: of the whole nothing, of a part its number.
+    fn suffixes(&self, head: &RequestHead<'_>) -> Vec<String> {
+        let mut suffixes = Vec::new();
+        for pair in head.values("cookie").flat_map(cookie::pairs) {
+            let suffix = match cookie::holds(pair, &self.cookie.name) {
+                Some(Holds::Token(value)) if !value.is_empty() => String::new(),
+                Some(Holds::Part(part)) => part.suffix(),
+                Some(Holds::Token(_)) | None => continue,
+            };
+            if !suffixes.contains(&suffix) {
+                suffixes.push(suffix);
+            }
+        }
+        suffixes
     }
 }
 

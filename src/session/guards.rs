@@ -57,11 +57,50 @@ impl Session {
         !guarded || self.site(head) != Site::Cross
     }
 
-    /// Whether the browser would drop our cookie: in a frame of another site, unless it is `SameSite=None`.
+    /// Whether the browser would drop our cookie: in a frame of another site, unless it is `SameSite=None`, and, where the
+    /// browser or the person blocks the cookies of third parties, `Partitioned`.
     #[must_use]
     pub fn cookie_is_dropped(&self, head: &RequestHead<'_>) -> bool {
+        let is_blocked = || {
+            // `active`: this frame was granted them (Storage Access Headers).
+            !self.cookie.partitioned
+                && head.value("sec-fetch-storage-access").is_some_and(|access| access != b"active")
+        };
         head.value("sec-fetch-dest") == Some(b"iframe")
             && head.value("sec-fetch-site") == Some(b"cross-site")
-            && self.cookie.same_site != SameSite::None
+            && (self.cookie.same_site != SameSite::None || is_blocked())
+    }
+
+    /// Whether the browser would not send our cookie to where a redirect leads: a `Strict` one, as the other site that the
+    /// person comes from made the request.
+    #[must_use]
+    pub fn cookie_is_held_back(&self, head: &RequestHead<'_>) -> bool {
+        self.cookie.same_site == SameSite::Strict && head.value("sec-fetch-site") == Some(b"cross-site")
+    }
+
+    /// Whether a person of this very origin asks for the end of the session, or a program that may.
+    #[must_use]
+    pub fn lets_sign_out(&self, head: &RequestHead<'_>) -> bool {
+        match head.method() {
+            b"POST" => self.site(head) != Site::Cross,
+            // Without Fetch metadata an image of another site looks like this as well.
+            _ => {
+                Asking::of(head) == Asking::Navigation
+                    && matches!(head.value("sec-fetch-site"), Some(b"same-origin" | b"none"))
+                    && !access::is_prefetch(head)
+            }
+        }
+    }
+
+    /// Whether a form with a token comes from where it may.
+    #[must_use]
+    pub fn lets_form(&self, head: &RequestHead<'_>) -> bool {
+        matches!(self.site(head), Site::Allowed | Site::Same)
+    }
+
+    /// Whether the page that asks about its session is of this origin, or no page.
+    #[must_use]
+    pub fn lets_info(&self, head: &RequestHead<'_>) -> bool {
+        matches!(self.site(head), Site::Same | Site::Unknown)
     }
 }

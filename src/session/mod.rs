@@ -1,18 +1,23 @@
 //! Browser sessions: the cookie, the endpoints, the way to the login page and back.
 
 mod addresses;
+mod attempts;
 mod cookies;
 mod guards;
 mod login;
 
 use std::borrow::Cow;
 
+use serde_json::Map;
+
 use crate::access;
 use crate::address::{self, Origin};
 use crate::cookie::CookieTemplate;
 use crate::http::{RequestHead, Response};
+use crate::jwt::Claims;
 use crate::path::PlainPath;
 
+pub use attempts::Attempt;
 pub use guards::Csrf;
 pub use login::{Login, LoginParam};
 
@@ -21,8 +26,28 @@ pub use login::{Login, LoginParam};
 pub enum Endpoint {
     /// `auth_path`: turns a token into a cookie.
     Auth,
+    /// `info_path`: tells a page about its session.
+    Info,
     /// `logout_path`: clears the cookie.
     Logout,
+}
+
+impl Endpoint {
+    /// The methods that it has, as a header `Allow`.
+    #[must_use]
+    pub const fn methods(self) -> &'static str {
+        match self {
+            Self::Auth => "GET, HEAD, POST",
+            Self::Info => "GET, HEAD",
+            Self::Logout => "GET, POST",
+        }
+    }
+
+    /// Whether it has that method.
+    #[must_use]
+    pub fn has_method(self, method: &[u8]) -> bool {
+        self.methods().split(", ").any(|own| own.as_bytes() == method)
+    }
 }
 
 /// Everything about cookies, sign-in and sign-out.
@@ -32,10 +57,14 @@ pub struct Session {
     pub auth_path: Option<String>,
     /// Where the cookie is cleared; none: nowhere.
     pub logout_path: Option<String>,
+    /// Where a page asks for these claims and the time that is left; none: nowhere.
+    pub info: Option<(String, Vec<String>)>,
     /// The cookie.
     pub cookie: CookieTemplate,
     /// Where people sign in.
     pub login: Option<Login>,
+    /// Where people go when they signed out; none: to the start.
+    pub logout_url: Option<String>,
     /// The name of the parameter with the return address.
     pub return_param: String,
     /// Origins that may call the endpoints, be returned to, and send unsafe requests.
@@ -73,14 +102,23 @@ impl Session {
     /// The endpoint of that path.
     #[must_use]
     pub fn endpoint(&self, path: Option<&PlainPath<'_>>) -> Option<Endpoint> {
-        let is = |endpoint: &Option<String>| matches!((path, endpoint), (Some(path), Some(endpoint)) if path.is_endpoint(endpoint));
-        if is(&self.auth_path) {
+        let path = path?;
+        let is = |endpoint: Option<&str>| endpoint.is_some_and(|endpoint| path.is_endpoint(endpoint));
+        if is(self.auth_path.as_deref()) {
             Some(Endpoint::Auth)
-        } else if is(&self.logout_path) {
+        } else if is(self.logout_path.as_deref()) {
             Some(Endpoint::Logout)
         } else {
-            None
+            is(self.info.as_ref().map(|(path, _)| path.as_str())).then_some(Endpoint::Info)
         }
+    }
+
+    /// What a page is told of a token, as a JSON object; none: nothing.
+    #[must_use]
+    pub fn told(&self, claims: &Claims<'_>) -> Option<String> {
+        let (_, names) = self.info.as_ref()?;
+        let member = |name: &String| Some((name.clone(), claims.value(name)?.clone()));
+        serde_json::to_string(&names.iter().filter_map(member).collect::<Map<_, _>>()).ok()
     }
 
     /// Where this request arrived. The scheme is `x-forwarded-proto`, which the proxy sets: `:scheme` is that of the
@@ -101,9 +139,10 @@ impl Session {
 
     /// The answer to a preflight for one of the endpoints.
     #[must_use]
-    pub fn preflight(&self, head: &RequestHead<'_>) -> Response {
+    pub fn preflight(&self, head: &RequestHead<'_>, endpoint: Endpoint) -> Response {
         let response = Response::new(204);
-        match access::allowed_origin(head, &self.allowed_origins) {
+        let origin = access::allowed_origin(head, &self.allowed_origins);
+        match origin.filter(|_| endpoint != Endpoint::Info) {
             None => response.with("vary", "Origin"),
             Some(_) => self
                 .with_cors(head, response)

@@ -1,5 +1,7 @@
 //! The core as the tests drive it, in the words of the table: a decision becomes what a client or an upstream sees of it.
 
+#![expect(clippy::panic, reason = "a test that panics says what is wrong")]
+
 use jwtproxy_wasm::{Decision, HeadEdit, NumericDate, Policy, RequestHead, Response, RustCrypto};
 use rig::table::Outcome;
 
@@ -7,10 +9,16 @@ use rig::table::Outcome;
 pub fn through_core<'d>(
     policy: &'d Policy,
     fields: &'d [(String, Vec<u8>)],
+    body: &'d [u8],
     now: f64,
 ) -> (Decision<'d>, Outcome) {
-    let decision = policy.decide(&RequestHead::new(fields), &NumericDate::from_seconds(now), &RustCrypto);
+    let (head, now) = (RequestHead::new(fields), NumericDate::from_seconds(now));
+    let decision = match policy.decide(&head, &now, &RustCrypto) {
+        Decision::ReadForm => policy.decide(&head.with_form(body), &now, &RustCrypto),
+        decision @ (Decision::Answer(_) | Decision::Forward(_)) => decision,
+    };
     let outcome = match &decision {
+        Decision::ReadForm => panic!("a form is asked for twice"),
         Decision::Answer(answer) => answered(&answer.response),
         Decision::Forward(forward) => forwarded(fields, &forward.edits()),
     };

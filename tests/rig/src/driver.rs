@@ -40,7 +40,7 @@ impl Driver {
     }
 
     /// Sends a request to the listener of that configuration.
-    pub fn outcome(&self, config: &str, fields: &[(String, Vec<u8>)]) -> Outcome {
+    pub fn outcome(&self, config: &str, fields: &[(String, Vec<u8>)], body: &[u8]) -> Outcome {
         let pseudo = |name: &str| {
             let (_, value) = fields.iter().find(|(own, _)| own == name).expect("a pseudo-header");
             value.as_slice()
@@ -52,6 +52,7 @@ impl Driver {
             raw.extend([name.as_bytes(), b": ", value, b"\r\n"].concat());
         }
         raw.extend(b"\r\n");
+        raw.extend(body);
         let response = http::send(self.ports[config], &raw);
         match serde_json::from_slice::<Value>(&response.body) {
             Ok(seen) if seen["headers"].is_array() && seen["path"].is_string() => {

@@ -22,6 +22,8 @@ pub struct Case {
     pub config: String,
     /// The header map as Envoy hands it to a filter.
     pub fields: Vec<(String, Vec<u8>)>,
+    /// The body of the request.
+    pub body: Vec<u8>,
     /// What must become of the request.
     pub expect: Value,
     /// The time of the check in seconds since the epoch, where it is frozen.
@@ -141,6 +143,7 @@ fn add(table: &mut Table, stem: &str, file: &Value) {
         let request = substituted(&case["request"], &tokens);
         table.cases.push(Case {
             fields: fields(&request),
+            body: latin1(request["body"].as_str().unwrap_or_default()),
             expect: substituted(&case["expect"], &tokens),
             now: case["now"].as_f64(),
             native_only: case["native_only"].as_str().map(str::to_owned),
@@ -220,11 +223,17 @@ fn key_in_form(form: &str, key: &Value) -> Value {
 /// names another recipe whose members hold where these are silent; a member that is `"$none"` is left out. The header's
 /// `alg` is `sign` if it says nothing else. `filler` adds a claim of that many characters; `$nested` in a raw part stands
 /// for `depth` lists in each other; `encode_dots` writes them as in a query. `text` is that text,
-/// `times` over, and no token.
+/// `times` over, and no token. `part` is that part, of two, of the token `part_of`, as in a cookie.
 fn token(recipe: &Value, all: &Value, now: u64) -> String {
     if let Some(text) = recipe["text"].as_str() {
         let times = usize::try_from(recipe["times"].as_u64().unwrap_or(1)).expect("a number");
         return text.repeat(times);
+    }
+    if let Some(whole) = recipe["part_of"].as_str() {
+        let whole = token(&all[whole], all, now);
+        let (first, second) = whole.split_at(whole.len() / 2);
+        let part = if recipe["part"] == 1 { first } else { second };
+        return format!("2:{}:{part}", &whole[whole.len() - 8..]);
     }
     if let Some(raw) = recipe["random_bytes"].as_u64() {
         let length = usize::try_from(raw).expect("a length");
@@ -352,6 +361,9 @@ fn fields(request: &Value) -> Vec<(String, Vec<u8>)> {
         let times = usize::try_from(line[2].as_u64().unwrap_or(1)).expect("a number");
         let value = latin1(&line[1].as_str().expect("a value").repeat(times));
         fields.push((name.to_ascii_lowercase(), value));
+    }
+    if let Some(body) = request["body"].as_str() {
+        fields.push(("content-length".to_owned(), latin1(body).len().to_string().into_bytes()));
     }
     fields
 }

@@ -1,6 +1,10 @@
 //! Cookies (RFC 6265): reading `Cookie`, writing `Set-Cookie`.
 
+mod parts;
+
 use std::fmt::Write as _;
+
+pub(crate) use parts::{Part, join};
 
 /// The pairs of a `Cookie` line, each with the white space around it, as they stand between the semicolons.
 pub(crate) fn pairs(line: &[u8]) -> impl Iterator<Item = &[u8]> {
@@ -12,11 +16,34 @@ pub(crate) fn pairs(line: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// The value of a pair if it has that name, without the double quotes around it (RFC 6265 section 4.1.1).
-pub(crate) fn value<'a>(pair: &'a [u8], name: &str) -> Option<&'a [u8]> {
+/// What a pair holds of a token.
+pub(crate) enum Holds<'a> {
+    /// All of it, or what may be one.
+    Token(&'a [u8]),
+    /// A part of it.
+    Part(Part<'a>),
+}
+
+/// What a pair of that name holds, without the double quotes around it (RFC 6265 section 4.1.1).
+pub(crate) fn holds<'a>(pair: &'a [u8], name: &str) -> Option<Holds<'a>> {
     let behind_name = pair.trim_ascii_start().strip_prefix(name.as_bytes())?;
-    let value = behind_name.trim_ascii_start().strip_prefix(b"=")?.trim_ascii();
-    Some(value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\"")).unwrap_or(value))
+    match behind_name.trim_ascii_start().strip_prefix(b"=") {
+        Some(value) => Some(Holds::Token(unquoted(value))),
+        None => parts::read(behind_name).map(Holds::Part),
+    }
+}
+
+/// The value of the first cookie of that name.
+pub(crate) fn value<'r>(lines: impl Iterator<Item = &'r [u8]>, name: &str) -> Option<&'r [u8]> {
+    lines.flat_map(pairs).find_map(|pair| match holds(pair, name)? {
+        Holds::Token(value) => Some(value),
+        Holds::Part(_) => None,
+    })
+}
+
+fn unquoted(value: &[u8]) -> &[u8] {
+    let value = value.trim_ascii();
+    value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\"")).unwrap_or(value)
 }
 
 /// The `SameSite` attribute.
@@ -75,23 +102,33 @@ pub struct CookieTemplate {
 const MAX_BYTES: usize = 4096;
 
 impl CookieTemplate {
-    /// The `Set-Cookie` line for a verified token; `None` if browsers would drop it for its size.
+    /// The `Set-Cookie` lines for a verified token: one, or as many as it needs; `None` if that is too many.
     ///
     /// `max_age` in seconds is left out where the template says so.
     #[must_use]
-    pub fn set(&self, token: &str, max_age: Option<u64>, https: bool) -> Option<String> {
-        let line = self.line(token, max_age.filter(|_| self.max_age), https);
-        (line.len() <= MAX_BYTES).then_some(line)
+    pub fn set(&self, token: &str, max_age: Option<u64>, https: bool) -> Option<Vec<String>> {
+        let max_age = max_age.filter(|_| self.max_age);
+        let whole = self.line("", token, max_age, https);
+        if whole.len() <= MAX_BYTES {
+            return Some(vec![whole]);
+        }
+        let room =
+            MAX_BYTES.checked_sub(self.line(".1", &parts::write("", 1, token), max_age, https).len())?;
+        let parts = parts::split(token, room)?;
+        let line = |(name, value): (String, String)| self.line(&name, &value, max_age, https);
+        Some(parts.into_iter().map(line).collect())
     }
 
-    /// The `Set-Cookie` line that deletes the cookie.
+    /// The `Set-Cookie` line that deletes a cookie: `suffix` is what follows the name, which for the whole is nothing.
     #[must_use]
-    pub fn clear(&self, https: bool) -> String {
-        self.line("", Some(0), https)
+    pub fn clear(&self, suffix: &str, https: bool) -> String {
+        self.line(suffix, "", Some(0), https)
     }
 
-    fn line(&self, value: &str, max_age: Option<u64>, https: bool) -> String {
-        let mut line = format!("{}={value}; Path={}", self.name, self.path);
+    /// A `Set-Cookie` line: `suffix` is what follows the name.
+    #[must_use]
+    pub fn line(&self, suffix: &str, value: &str, max_age: Option<u64>, https: bool) -> String {
+        let mut line = format!("{}{suffix}={value}; Path={}", self.name, self.path);
         if let Some(domain) = &self.domain {
             line.push_str("; Domain=");
             line.push_str(domain);
@@ -132,8 +169,10 @@ mod tests {
     fn values_of_a_name() {
         let values = |line: &'static str, name| {
             pairs(line.as_bytes())
-                .filter_map(|pair| value(pair, name))
-                .map(|value| String::from_utf8_lossy(value).into_owned())
+                .filter_map(|pair| match holds(pair, name)? {
+                    Holds::Token(value) => Some(String::from_utf8_lossy(value).into_owned()),
+                    Holds::Part(_) => None,
+                })
                 .collect::<Vec<_>>()
         };
         assert_eq!(values("a=1; t=x; t=\"y\";t=z=w", "t"), ["x", "y", "z=w"]);

@@ -1,0 +1,121 @@
+//! A page for a person: small, without anything from elsewhere, readable by whatever reads pages.
+
+use std::borrow::Cow;
+
+use crate::address::Origin;
+use crate::http::{RequestHead, Response};
+
+const STYLE: &str = "body{margin:15vh auto;max-width:36rem;padding:0 1rem;font:1rem/1.5 system-ui,sans-serif}h1{font-size:1.5rem}:root{color-scheme:light dark}";
+const STYLE_HASH: &str = "sha256-U0n2RTKuyfqRQGkr/i4tcslYirSF8gFUemdWK9e/c28=";
+/// Browsers take the fragment of an address through a redirect, but not through a click.
+const SCRIPT: &str = "for(const link of document.links)link.hash=link.hash||location.hash";
+const SCRIPT_HASH: &str = "sha256-vUhkDiuNCEyzU6R9ufxPqRr43kjB4vM35fQuN1HTXpY=";
+
+/// What a page says.
+pub(crate) struct Page<'p> {
+    /// The title of the window.
+    pub title: &'p str,
+    /// What is the matter, in a sentence.
+    pub heading: &'p str,
+    /// What to make of it.
+    pub hint: Option<&'p str>,
+    /// Where to go from here, and by what words.
+    pub link: Option<(&'p str, &'p str)>,
+    /// Whether the browser goes there by itself.
+    pub leads_on: bool,
+    /// For who is asked about it.
+    pub reason: &'p str,
+}
+
+/// Who may show a page in a frame.
+#[derive(Clone, Copy)]
+pub(crate) enum Frames<'o> {
+    /// Nobody: the click must be the person's own.
+    Nobody,
+    /// This origin and those.
+    Ours(&'o [Origin]),
+}
+
+impl Page<'_> {
+    /// The response with this page as its body.
+    pub fn within(&self, response: Response, head: &RequestHead<'_>, frames: Frames<'_>) -> Response {
+        let ancestors = match frames {
+            Frames::Nobody => "'none'".into(),
+            Frames::Ours(origins) => {
+                origins.iter().fold(String::from("'self'"), |all, origin| format!("{all} {origin}"))
+            }
+        };
+        let policy = format!(
+            "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors {ancestors}; \
+             script-src '{SCRIPT_HASH}'; style-src '{STYLE_HASH}'"
+        );
+        response
+            .with("content-security-policy", policy)
+            .with("x-content-type-options", "nosniff")
+            .with_body("text/html; charset=utf-8", self.html(head))
+    }
+
+    fn html(&self, head: &RequestHead<'_>) -> String {
+        let Self { title, heading, reason, .. } = self;
+        let paragraph = |text: Cow<'_, str>| ["<p>", &text, "</p>\n"].concat();
+        let hint = self.hint.map_or_else(String::new, |hint| paragraph(hint.into()));
+        let (link, refresh) = match self.link {
+            None => Default::default(),
+            Some((words, url)) => {
+                let url = escape(url);
+                // Out of the frame, if this is in one: login pages do not let themselves be framed.
+                let target = if self.leads_on { "" } else { " target=\"_top\"" };
+                let link = paragraph(format!("<a href=\"{url}\"{target}>{words}</a>").into());
+                let refresh = format!("<meta http-equiv=\"refresh\" content=\"0; url={url}\">\n");
+                (link, if self.leads_on { refresh } else { String::new() })
+            }
+        };
+        let request = request_id(head).map_or_else(String::new, |id| format!("<br>\nRequest {id}"));
+        format!(
+            "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+             <meta name=\"viewport\" content=\"width=device-width\">\n{refresh}<title>{title}</title>\n\
+             <style>{STYLE}</style>\n</head>\n<body>\n<main>\n<h1>{heading}</h1>\n{hint}{link}\
+             <p><small>{title}: {reason}{request}</small></p>\n</main>\n<script>{SCRIPT}</script>\n</body>\n</html>\n"
+        )
+    }
+}
+
+/// The `x-request-id` that Envoy gave the request, to be quoted to whoever can look it up in the log. A client may have
+/// written it: nothing but an identifier passes.
+pub(crate) fn request_id<'r>(head: &RequestHead<'r>) -> Option<&'r str> {
+    let id = head.value("x-request-id")?;
+    let fits = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._".contains(byte);
+    let is_id = (1..=64).contains(&id.len()) && id.iter().all(fits);
+    is_id.then(|| std::str::from_utf8(id).ok())?
+}
+
+/// Escapes text for an attribute or an element of HTML.
+fn escape(text: &str) -> String {
+    text.chars().fold(String::with_capacity(text.len()), |mut escaped, character| {
+        match character {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            '\'' => escaped.push_str("&#39;"),
+            other => escaped.push(other),
+        }
+        escaped
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::Engine;
+    use base64::prelude::BASE64_STANDARD;
+
+    use super::*;
+    use crate::jwt::sha256;
+
+    #[test]
+    fn the_hashes_are_those_of_script_and_style() {
+        for (text, hash) in [(SCRIPT, SCRIPT_HASH), (STYLE, STYLE_HASH)] {
+            assert_eq!(hash, format!("sha256-{}", BASE64_STANDARD.encode(sha256(text.as_bytes()))), "{text}");
+        }
+    }
+}

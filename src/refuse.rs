@@ -1,0 +1,72 @@
+//! Refusals: numbers 6, 8 and 10 of the crate documentation.
+
+use crate::access::Asking;
+use crate::http::{RequestHead, Response};
+use crate::path::PlainPath;
+use crate::policy::{Answer, Decision, Event, Policy};
+use crate::reply::{Help, Rejection};
+use crate::session::Attempt;
+
+impl Policy {
+    /// Refuses a request in the way that suits who asks.
+    pub(crate) fn refuse(
+        &self,
+        rejection: Rejection,
+        head: &RequestHead<'_>,
+        cookies_are_dead: bool,
+    ) -> Decision<'static> {
+        Decision::Answer(self.refusal(rejection, head, cookies_are_dead))
+    }
+
+    fn refusal(&self, rejection: Rejection, head: &RequestHead<'_>, cookies_are_dead: bool) -> Answer {
+        let by = Asking::of(head);
+        let Some(session) = &self.session else {
+            let response = rejection.answer(by, head, &Help::default());
+            return Answer { response, event: Event::Refused(rejection) };
+        };
+        let endpoint = session.endpoint(PlainPath::new(head.path()).as_ref());
+        let is_read = matches!(head.method(), b"GET" | b"HEAD");
+        let way_out = match by {
+            _ if !rejection.is_about_credentials() => None,
+            Asking::Navigation if rejection == Rejection::OtherSession => {
+                Some(session.clean_location(head.target()))
+            }
+            Asking::Navigation if endpoint.is_some() => session.login_location_from_endpoint(head),
+            Asking::Navigation if is_read => session.login_location(head, &self.sources),
+            // To ask for the address of a form again would be another request than the person made.
+            Asking::Navigation | Asking::Grpc | Asking::GrpcWeb | Asking::Script => {
+                session.login_location_of_page(head, &self.sources)
+            }
+        };
+        let leads_away = by == Asking::Navigation
+            && is_read
+            && endpoint.is_none()
+            && rejection.status() == 401
+            && !session.is_login_page(head);
+        let attempt = leads_away.then(|| session.attempt(head, &self.sources));
+        let (mut response, marker) = match (way_out, attempt) {
+            (Some(location), Some(Attempt::First(marker))) => {
+                (Response::new(302).with("location", location), Some(marker))
+            }
+            (way_out, attempt) => {
+                let came_back = matches!(attempt, Some(Attempt::Again));
+                let help = Help { way_out, came_back, may_frame: &session.allowed_origins };
+                (rejection.answer(by, head, &help), None)
+            }
+        };
+        if let (Rejection::MethodNotAllowed, Some(endpoint)) = (&rejection, endpoint) {
+            response = response.with("allow", endpoint.methods());
+        }
+        if cookies_are_dead && rejection != Rejection::Csrf {
+            response = response.with_each("set-cookie", session.clear_cookies(head));
+        }
+        response = response.with_each("set-cookie", marker);
+        Answer { response: session.with_cors(head, response), event: Event::Refused(rejection) }
+    }
+
+    /// Refuses a request whose form does not come.
+    #[must_use]
+    pub fn refuse_form(&self, head: &RequestHead<'_>) -> Answer {
+        self.refusal(Rejection::FormUnreadable, head, false)
+    }
+}

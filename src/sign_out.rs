@@ -1,0 +1,50 @@
+//! The sign-out endpoint: number 7 of the crate documentation.
+
+use crate::access::Asking;
+use crate::extract::Carrier;
+use crate::http::{RequestHead, Response};
+use crate::jwt::{Budget, Clock, Signatures};
+use crate::policy::{Decision, Event, Policy, answer, see_other};
+use crate::reply::Rejection;
+use crate::session::{Endpoint, Session};
+use crate::streams::EndedSession;
+
+impl Policy {
+    /// Ends a session; in both profiles.
+    pub(crate) fn sign_out(
+        &self,
+        session: &Session,
+        head: &RequestHead<'_>,
+        clock: &impl Clock,
+        signatures: &impl Signatures,
+    ) -> Decision<'static> {
+        if !Endpoint::Logout.has_method(head.method()) {
+            return self.refuse(Rejection::MethodNotAllowed, head, false);
+        }
+        if !session.lets_sign_out(head) {
+            return self.refuse(Rejection::Csrf, head, false);
+        }
+        let response = match Asking::of(head) {
+            Asking::Navigation => see_other(session.logout_location(head)),
+            Asking::Grpc | Asking::GrpcWeb | Asking::Script => Response::new(204),
+        };
+        let response =
+            response.with_each("set-cookie", session.end(head)).with("referrer-policy", "no-referrer");
+        let ended = if self.ends_streams() { self.sessions(head, clock, signatures) } else { Vec::new() };
+        answer(session.with_cors(head, response), Event::SignedOut(ended))
+    }
+
+    /// The sessions that the cookies of a request are of.
+    fn sessions(
+        &self,
+        head: &RequestHead<'_>,
+        clock: &impl Clock,
+        signatures: &impl Signatures,
+    ) -> Vec<EndedSession> {
+        let mut budget = Budget::default();
+        let candidates = self.sources.candidates(head);
+        let cookies = candidates.iter().filter(|candidate| candidate.carrier == Carrier::Cookie);
+        let known = cookies.filter_map(|cookie| self.verify(cookie, clock, &mut budget, signatures).ok());
+        known.map(|known| EndedSession { token: known.jwt.hash(), expires: known.jwt.expires() }).collect()
+    }
+}
