@@ -85,7 +85,9 @@ impl Policy {
         let (mut providers, claim_headers, fingerprint) = match fields.get("providers") {
             Some(node) => {
                 let (providers, claim_headers) = providers::providers(&node, &mut reading)?;
-                (providers, claim_headers, sha256(node.value().to_string().as_bytes()))
+                // The Display of a value can indent, too, and brings along what that needs.
+                let text = serde_json::to_string(node.value()).unwrap_or_default();
+                (providers, claim_headers, sha256(text.as_bytes()))
             }
             None => return fields.refuse("providers", "write at least one provider, with a key"),
         };

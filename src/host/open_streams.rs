@@ -1,7 +1,6 @@
 //! Streams that end with their session, and the sessions that ended, which all workers know.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 
 use log::info;
 use proxy_wasm::hostcalls;
@@ -15,12 +14,12 @@ use crate::streams::EndedSession;
 const FORMAT: u8 = 1;
 /// When an ended session would have expired, in seconds since the epoch, and the hash of its token.
 const ENTRY: usize = 8 + 32;
-/// More would be a flood; then those go that have the least time left.
+/// More would be a flood; then those go that ended first.
 const MOST: usize = 1000;
 
 /// The open streams of one worker. Their own end Envoy's router sees to.
 pub(super) struct OpenStreams {
-    streams: RefCell<BTreeMap<u32, TokenHash>>,
+    streams: RefCell<Vec<(u32, TokenHash)>>,
     /// Workers with equal providers share a list under this name.
     key: String,
 }
@@ -37,13 +36,13 @@ impl OpenStreams {
 
     pub(super) fn add(&self, id: u32, token: TokenHash) {
         if let Ok(mut streams) = self.streams.try_borrow_mut() {
-            streams.insert(id, token);
+            streams.push((id, token));
         }
     }
 
     pub(super) fn remove(&self, id: u32) {
         if let Ok(mut streams) = self.streams.try_borrow_mut() {
-            streams.remove(&id);
+            streams.retain(|(own, _)| *own != id);
         }
     }
 
@@ -58,8 +57,6 @@ impl OpenStreams {
             let mut entries: Vec<[u8; ENTRY]> = entries(list.as_deref().unwrap_or_default()).collect();
             entries.retain(|entry| expires(entry) > whole(now));
             entries.extend(sessions.iter().map(entry));
-            entries.sort_unstable();
-            entries.dedup();
             let surplus = entries.len().saturating_sub(MOST);
             let list = [vec![FORMAT], entries.split_off(surplus).concat()].concat();
             match hostcalls::set_shared_data(&self.key, Some(&list), version) {
@@ -72,7 +69,7 @@ impl OpenStreams {
     /// Resets the streams of this worker whose session is over, and tells how many.
     pub(super) fn end_those_of_ended_sessions(&self) -> i64 {
         let streams: Vec<(u32, TokenHash)> = match self.streams.try_borrow() {
-            Ok(streams) if !streams.is_empty() => streams.iter().map(|(id, token)| (*id, *token)).collect(),
+            Ok(streams) if !streams.is_empty() => streams.clone(),
             Ok(_) | Err(_) => return 0,
         };
         let Ok((Some(list), _)) = hostcalls::get_shared_data(&self.key) else { return 0 };
@@ -99,7 +96,7 @@ fn entries(list: &[u8]) -> impl Iterator<Item = [u8; ENTRY]> {
     entries.as_chunks().0.iter().copied()
 }
 
-/// Big-endian, so that the order of the bytes is that of the times. A token without `exp` is remembered for
+/// A token without `exp` is remembered for
 /// as long as the list lasts.
 fn entry(session: &EndedSession) -> [u8; ENTRY] {
     let mut entry = [0; ENTRY];

@@ -8,7 +8,7 @@ mod login;
 
 use std::borrow::Cow;
 
-use serde_json::Map;
+use serde_json::Value;
 
 use crate::access;
 use crate::address::{self, Origin};
@@ -117,8 +117,13 @@ impl Session {
     #[must_use]
     pub fn told(&self, claims: &Claims<'_>) -> Option<String> {
         let (_, names) = self.info.as_ref()?;
-        let member = |name: &String| Some((name.clone(), claims.value(name)?.clone()));
-        serde_json::to_string(&names.iter().filter_map(member).collect::<Map<_, _>>()).ok()
+        let json = |value: &Value| serde_json::to_string(value).ok();
+        let member = |name: &String| {
+            let value = json(claims.value(name)?)?;
+            Some([json(&Value::String(name.clone()))?, value].join(":"))
+        };
+        let members: Vec<String> = names.iter().filter_map(member).collect();
+        Some(["{", &members.join(","), "}"].concat())
     }
 
     /// Where this request arrived. The scheme is `x-forwarded-proto`, which the proxy sets: `:scheme` is that of the

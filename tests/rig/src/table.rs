@@ -223,7 +223,8 @@ fn key_in_form(form: &str, key: &Value) -> Value {
 /// names another recipe whose members hold where these are silent; a member that is `"$none"` is left out. The header's
 /// `alg` is `sign` if it says nothing else. `filler` adds a claim of that many characters; `$nested` in a raw part stands
 /// for `depth` lists in each other; `encode_dots` writes them as in a query. `text` is that text,
-/// `times` over, and no token. `part` is that part, of two, of the token `part_of`, as in a cookie.
+/// `times` over, and no token. `part` is that part (1 or 2) of the token `part_of`, as in a
+/// cookie, or the `tag` that stands before both.
 fn token(recipe: &Value, all: &Value, now: u64) -> String {
     if let Some(text) = recipe["text"].as_str() {
         let times = usize::try_from(recipe["times"].as_u64().unwrap_or(1)).expect("a number");
@@ -232,8 +233,11 @@ fn token(recipe: &Value, all: &Value, now: u64) -> String {
     if let Some(whole) = recipe["part_of"].as_str() {
         let whole = token(&all[whole], all, now);
         let (first, second) = whole.split_at(whole.len() / 2);
-        let part = if recipe["part"] == 1 { first } else { second };
-        return format!("2:{}:{part}", &whole[whole.len() - 8..]);
+        let tag = &whole[whole.len() - 8..];
+        return match &recipe["part"] {
+            Value::String(_) => tag.to_owned(),
+            part => format!("2:{tag}:{}", if *part == 1 { first } else { second }),
+        };
     }
     if let Some(raw) = recipe["random_bytes"].as_u64() {
         let length = usize::try_from(raw).expect("a length");
