@@ -5,104 +5,21 @@
     clippy::arithmetic_side_effects,
     clippy::expect_used,
     clippy::indexing_slicing,
-    clippy::unwrap_used,
     reason = "a test that panics says what is wrong"
 )]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::thread::sleep;
-use std::time::Duration;
 
-use rig::envoy::{Envoy, Options};
-use rig::http::{Connection, Response, raw};
-use rig::jwt::{Key, mint, now};
-use rig::upstream::Upstream;
+use rig::http::{Connection, raw};
+use rig::jwt::{Key, mint};
+use rig::place::{Place, TICK, bearer, bytes, cookie, good, seen, token};
 use rig::{h2, http, repository, shipped};
 use serde_json::{Value, json};
 
-/// The shipped Envoy and its upstream.
-struct Place {
-    envoy: Envoy,
-    upstream: Upstream,
-    port: u16,
-}
-
-impl Place {
-    fn start() -> Self {
-        Self::start_changed(1, |_| {})
-    }
-
-    fn start_changed(workers: u32, change: impl FnOnce(&mut Value)) -> Self {
-        let upstream = Upstream::start();
-        let mut bootstrap = shipped::bootstrap("envoy.yaml");
-        shipped::free_ports(&mut bootstrap);
-        shipped::set_cluster_port(&mut bootstrap, "upstream", upstream.port());
-        change(&mut bootstrap);
-        let options = Options {
-            concurrency: workers,
-            env: vec![("JWT_PUBLIC_KEY".into(), Key::fixed("a").public_pem())],
-            component_log_level: "wasm:debug".into(),
-            ..Options::default()
-        };
-        let envoy = Envoy::start_with(bootstrap, &options);
-        let port = envoy.port("workspace");
-        Self { envoy, upstream, port }
-    }
-
-    fn get(&self, path: &str, headers: &[(&str, &str)]) -> Response {
-        self.send("GET", path, headers, b"")
-    }
-
-    fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Response {
-        http::request(self.port, method, path, &bytes(headers), body)
-    }
-
-    /// The value of a statistic; none if Envoy has it not.
-    fn stat(&self, name: &str) -> Option<u64> {
-        let stats = self.envoy.admin("/stats");
-        let line = stats.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
-        line.map(|value| value.parse().expect("a number"))
-    }
-}
-
-/// The filter hands its counts over once in a second.
-const TICK: Duration = Duration::from_millis(1_300);
-
-fn bytes<'a>(headers: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a [u8])> {
-    headers.iter().map(|(name, value)| (*name, value.as_bytes())).collect()
-}
-
-fn token(key: &str, lifetime: i64) -> String {
-    let claims = json!({
-        "iss": "https://login.example.com",
-        "aud": "workspace",
-        "sub": "alice",
-        "exp": i64::try_from(now()).unwrap() + lifetime,
-    });
-    mint(&Key::fixed(key), "RS256", json!({"alg": "RS256"}), claims)
-}
-
-fn good() -> String {
-    token("a", 3600)
-}
-
 fn forged() -> String {
     token("b", 3600)
-}
-
-fn bearer(token: &str) -> String {
-    format!("Bearer {token}")
-}
-
-fn cookie(token: &str) -> String {
-    format!("access_token={token}")
-}
-
-/// What the upstream saw of a header.
-fn seen(body: &Value, name: &str) -> Vec<String> {
-    let lines = body["headers"].as_array().expect("an answer of the upstream").iter();
-    lines.filter(|line| line[0] == name).map(|line| line[1].as_str().unwrap().to_owned()).collect()
 }
 
 fn accepts_good_and_refuses_forged(place: &Place) {
@@ -159,7 +76,9 @@ fn every_outcome_is_counted() {
             ("public", 0),
             ("refused", 0),
             ("signed_in", 0),
-            ("signed_out", 0)
+            ("signed_out", 0),
+            ("streams_ended", 0),
+            ("told", 0),
         ])
     );
 
@@ -195,6 +114,8 @@ fn every_outcome_is_counted() {
             ("refused_token_expired", 1),
             ("signed_in", 1),
             ("signed_out", 1),
+            ("streams_ended", 0),
+            ("told", 0),
         ])
     );
     let exported = place.envoy.admin("/stats/prometheus?filter=jwtproxy");
@@ -475,6 +396,7 @@ fn the_module_exports_what_the_filter_has_something_to_do_in() {
         "proxy_on_context_create",
         "proxy_on_delete",
         "proxy_on_memory_allocate",
+        "proxy_on_request_body",
         "proxy_on_request_headers",
         "proxy_on_tick",
         "proxy_on_vm_start",

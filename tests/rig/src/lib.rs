@@ -10,6 +10,7 @@ pub mod envoy;
 pub mod h2;
 pub mod http;
 pub mod jwt;
+pub mod place;
 mod process;
 pub mod recording;
 pub mod shipped;

@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -83,7 +84,7 @@ impl Upstream {
     }
 
     /// A server that answers so. A WebSocket it accepts by itself, and sends [what it saw](Request::to_json)
-    /// as the one text frame.
+    /// as the one text frame; an event stream it never ends.
     pub fn serve(answer: impl Fn(&Request) -> Answer + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
         let port = listener.local_addr().expect("a bound port").port();
@@ -129,6 +130,9 @@ fn converse(stream: TcpStream, answer: &impl Fn(&Request) -> Answer, requests: &
         if request.header("upgrade").is_some_and(|protocol| protocol.eq_ignore_ascii_case("websocket")) {
             return websocket(stream, &request);
         }
+        if request.header("accept").is_some_and(|accept| accept == "text/event-stream") {
+            return events(stream.get_mut());
+        }
         let Answer { status, content_type, body } = answer(&request);
         let head = format!(
             "HTTP/1.1 {status} \r\ncontent-type: {content_type}\r\ncontent-length: {}\r\n\r\n",
@@ -138,6 +142,17 @@ fn converse(stream: TcpStream, answer: &impl Fn(&Request) -> Answer, requests: &
         stream.get_mut().write_all((head + body).as_bytes())?;
     }
     Ok(())
+}
+
+/// An event ten times a second, until nobody listens.
+fn events(stream: &mut TcpStream) -> Result<()> {
+    stream.write_all(
+        b"HTTP/1.1 200 \r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n",
+    )?;
+    loop {
+        stream.write_all(b"9\r\ndata: x\n\n\r\n")?;
+        thread::sleep(Duration::from_millis(100));
+    }
 }
 
 /// RFC 6455 sections 4.2.2 and 5.2.
