@@ -203,6 +203,7 @@ impl TokenSources {
         if let Some(target) = self.stripped_target(head, winner) {
             edits.push(HeadEdit::Set(":path", Cow::Owned(target)));
         }
+        edit_lines(head, "referer", edits, |_, text| self.stripped_referer(text));
         let kept = self.kept_part(head, winner);
         // So do several sources on one header.
         for (source, token_source) in self.0.iter().enumerate() {
@@ -302,6 +303,19 @@ impl TokenSources {
         let mut pairs = raw_pairs(query).enumerate();
         let any = pairs.any(|(part, (name, value))| goes(part, name, value));
         any.then(|| join_target(head.path(), filter_query(query, goes)))
+    }
+
+    /// The address of the page that asks: that of a frame whose browser keeps no cookie, or of a link just opened, holds the
+    /// token.
+    fn stripped_referer(&self, text: &[u8]) -> Stripped {
+        let (page, query) = cut(text, b'?');
+        let goes = |_, name: &[u8], value: &[u8]| {
+            self.query_source(name).is_some() && looks_like_token(&form_decode(value))
+        };
+        match query.filter(|query| raw_pairs(query).any(|(name, value)| goes(0, name, value))) {
+            None => Stripped::Stays,
+            Some(query) => Stripped::Becomes(join_target(page, filter_query(query, goes))),
+        }
     }
 
     /// Path and query without the tokens in it.

@@ -116,6 +116,7 @@ fn refuse(policy: &Policy, rejection: Rejection, head: &RequestHead<'_>) -> Deci
             plain(403, format!("Error verifying claims: {text}: {name}"))
         }
         Rejection::Token(VerifyError::Malformed(_))
+        | Rejection::CookieBlocked
         | Rejection::Csrf
         | Rejection::FormTooLarge
         | Rejection::FormUnreadable
@@ -150,7 +151,8 @@ fn plain(status: u16, text: impl Into<Vec<u8>>) -> Response {
 fn message(rejection: &Rejection) -> String {
     let text = match rejection {
         Rejection::Csrf => "Request of another site",
-        Rejection::FormTooLarge
+        Rejection::CookieBlocked
+        | Rejection::FormTooLarge
         | Rejection::FormUnreadable
         | Rejection::MethodNotAllowed
         | Rejection::NoCredentials

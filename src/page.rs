@@ -21,10 +21,21 @@ pub(crate) struct Page<'p> {
     pub hint: Option<&'p str>,
     /// Where to go from here, and by what words.
     pub link: Option<(&'p str, &'p str)>,
-    /// Whether the browser goes there by itself.
-    pub leads_on: bool,
+    /// Where the browser opens it.
+    pub opens: Opens,
     /// For who is asked about it.
     pub reason: &'p str,
+}
+
+/// Where a link leads.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Opens {
+    /// In a window of its own.
+    Beside,
+    /// In this window, without a click.
+    ByItself,
+    /// In the whole window, should this be a frame: login pages do not let themselves be framed.
+    OnTop,
 }
 
 /// Who may show a page in a frame.
@@ -63,11 +74,14 @@ impl Page<'_> {
             None => Default::default(),
             Some((words, url)) => {
                 let url = escape(url);
-                // Out of the frame, if this is in one: login pages do not let themselves be framed.
-                let target = if self.leads_on { "" } else { " target=\"_top\"" };
-                let link = paragraph(format!("<a href=\"{url}\"{target}>{words}</a>").into());
-                let refresh = format!("<meta http-equiv=\"refresh\" content=\"0; url={url}\">\n");
-                (link, if self.leads_on { refresh } else { String::new() })
+                let (target, refresh) = match self.opens {
+                    Opens::Beside => (" target=\"_blank\"", String::new()),
+                    Opens::ByItself => {
+                        ("", format!("<meta http-equiv=\"refresh\" content=\"0; url={url}\">\n"))
+                    }
+                    Opens::OnTop => (" target=\"_top\"", String::new()),
+                };
+                (paragraph(format!("<a href=\"{url}\"{target}>{words}</a>").into()), refresh)
             }
         };
         let request = request_id(head).map_or_else(String::new, |id| format!("<br>\nRequest {id}"));

@@ -27,6 +27,9 @@ impl Policy {
         let endpoint = session.endpoint(PlainPath::new(head.path()).as_ref());
         let is_read = matches!(head.method(), b"GET" | b"HEAD");
         let way_out = match by {
+            Asking::Navigation if rejection == Rejection::CookieBlocked => {
+                Some(session.return_location(head))
+            }
             _ if !rejection.is_about_credentials() => None,
             Asking::Navigation if rejection == Rejection::OtherSession => {
                 Some(session.clean_location(head.target()))

@@ -10,11 +10,13 @@ use crate::access::Asking;
 use crate::address::Origin;
 use crate::http::{GrpcStatus, RequestHead, Response};
 use crate::jwt::VerifyError;
-use crate::page::{Frames, Page, request_id};
+use crate::page::{Frames, Opens, Page, request_id};
 
 /// Why a request is not forwarded. `Display` is the line for the operator's log.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Rejection {
+    /// A sign-in in a frame whose browser would drop the cookie.
+    CookieBlocked,
     /// A cookie-borne token came with a request that another site made.
     Csrf,
     /// The form that should bring a token is too long.
@@ -38,6 +40,7 @@ impl Rejection {
     #[must_use]
     pub const fn reason(&self) -> &'static str {
         match self {
+            Self::CookieBlocked => "cookie_blocked",
             Self::Csrf => "csrf",
             Self::FormTooLarge => "form_too_large",
             Self::FormUnreadable => "form_unreadable",
@@ -54,7 +57,8 @@ impl Rejection {
     pub const fn is_about_credentials(&self) -> bool {
         match self {
             Self::NoCredentials | Self::OtherSession | Self::Token(_) => true,
-            Self::Csrf
+            Self::CookieBlocked
+            | Self::Csrf
             | Self::FormTooLarge
             | Self::FormUnreadable
             | Self::MethodNotAllowed
@@ -66,7 +70,7 @@ impl Rejection {
     #[must_use]
     pub const fn status(&self) -> u16 {
         match self {
-            Self::Csrf => 403,
+            Self::CookieBlocked | Self::Csrf => 403,
             Self::MethodNotAllowed => 405,
             Self::OtherSession => 409,
             Self::Token(fault) if fault.is_of_a_genuine_token_for_elsewhere() => 403,
@@ -79,6 +83,7 @@ impl Rejection {
     /// What the client is told; the log says more.
     const fn sentence(&self) -> &'static str {
         match self {
+            Self::CookieBlocked => "In a frame of another site your browser keeps no session for this page.",
             Self::Csrf => "The request came from another site.",
             Self::FormTooLarge => "The form is too large.",
             Self::FormUnreadable => "The form cannot be read here.",
@@ -135,7 +140,8 @@ impl Rejection {
                 ];
                 Some(parts.concat().into())
             }
-            Self::Csrf
+            Self::CookieBlocked
+            | Self::Csrf
             | Self::FormTooLarge
             | Self::FormUnreadable
             | Self::MethodNotAllowed
@@ -217,6 +223,7 @@ impl Rejection {
 
     fn page(&self, response: Response, head: &RequestHead<'_>, help: &Help<'_>) -> Response {
         let words = match self {
+            Self::CookieBlocked => "Open it in a window of its own",
             Self::OtherSession => "Sign in as the other person",
             Self::Csrf
             | Self::FormTooLarge
@@ -258,7 +265,7 @@ impl Rejection {
             heading: self.sentence(),
             hint,
             link: help.way_out.as_deref().map(|url| (words, url)),
-            leads_on: false,
+            opens: if *self == Self::CookieBlocked { Opens::Beside } else { Opens::OnTop },
             reason: self.reason(),
         };
         page.within(response.with("referrer-policy", referrer), head, frames)
@@ -279,6 +286,9 @@ pub struct Help<'h> {
 impl fmt::Display for Rejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::CookieBlocked => {
+                f.write_str("the browser would drop the cookie in a frame of another site")
+            }
             Self::Csrf => f.write_str("a request of another site brought the session cookie"),
             Self::FormTooLarge => f.write_str("the form with the token is larger than 64 KiB"),
             Self::FormUnreadable => f.write_str(

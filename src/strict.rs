@@ -5,7 +5,7 @@ use crate::extract::{Candidate, Carrier};
 use crate::http::{RequestHead, Response};
 use crate::judge::Judge;
 use crate::jwt::{Budget, Clock, Signatures, VerifiedJwt, VerifyError};
-use crate::page::{Frames, Page};
+use crate::page::{Frames, Opens, Page};
 use crate::path::PlainPath;
 use crate::policy::{Decision, Event, Policy, answer, see_other};
 use crate::reply::Rejection;
@@ -134,6 +134,9 @@ fn sign_in(
             return judge.policy.refuse(Rejection::OtherSession, head, false);
         }
     }
+    if session.cookie_is_dropped(head) {
+        return judge.policy.refuse(Rejection::CookieBlocked, head, false);
+    }
     let Some(cookies) = session.set_cookies(head, jwt, judge.clock.now()) else {
         return judge.policy.refuse(Rejection::TokenTooLarge, head, false);
     };
@@ -153,7 +156,7 @@ fn lead_on(location: &str, head: &RequestHead<'_>) -> Response {
         heading: "You are signed in.",
         hint: None,
         link: Some(("Go on", location)),
-        leads_on: true,
+        opens: Opens::ByItself,
         reason: "same_site_strict",
     };
     page.within(Response::new(200), head, Frames::Nobody)
