@@ -203,7 +203,9 @@ impl TokenSources {
         if let Some(target) = self.stripped_target(head, winner) {
             edits.push(HeadEdit::Set(":path", Cow::Owned(target)));
         }
-        edit_lines(head, "referer", edits, |_, text| self.stripped_referer(text));
+        if head.value("referer").is_some_and(|page| memchr::memchr(b'?', page).is_some()) {
+            edit_lines(head, "referer", edits, |_, text| self.stripped_referer(text));
+        }
         let kept = self.kept_part(head, winner);
         // So do several sources on one header.
         for (source, token_source) in self.0.iter().enumerate() {

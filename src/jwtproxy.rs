@@ -121,7 +121,8 @@ fn refuse(policy: &Policy, rejection: Rejection, head: &RequestHead<'_>) -> Deci
         | Rejection::FormTooLarge
         | Rejection::FormUnreadable
         | Rejection::TokenTooLarge => failure(&rejection),
-        Rejection::MethodNotAllowed
+        Rejection::HiddenSession
+        | Rejection::MethodNotAllowed
         | Rejection::NoCredentials
         | Rejection::OtherSession
         | Rejection::Token(_) => match login(policy) {
@@ -154,6 +155,7 @@ fn message(rejection: &Rejection) -> String {
         Rejection::CookieBlocked
         | Rejection::FormTooLarge
         | Rejection::FormUnreadable
+        | Rejection::HiddenSession
         | Rejection::MethodNotAllowed
         | Rejection::NoCredentials
         | Rejection::OtherSession => "No JWT found",

@@ -31,9 +31,7 @@ impl Policy {
                 Some(session.return_location(head))
             }
             _ if !rejection.is_about_credentials() => None,
-            Asking::Navigation if rejection == Rejection::OtherSession => {
-                Some(session.clean_location(head.target()))
-            }
+            Asking::Navigation if rejection.asks() => Some(session.clean_location(head.target())),
             Asking::Navigation if endpoint.is_some() => session.login_location_from_endpoint(head),
             Asking::Navigation if is_read => session.login_location(head, &self.sources),
             // To ask for the address of a form again would be another request than the person made.

@@ -23,6 +23,8 @@ pub enum Rejection {
     FormTooLarge,
     /// The form that should bring a token does not come: it is slow, or the host holds it back.
     FormUnreadable,
+    /// A link from elsewhere could replace the session of somebody else, which the browser does not show.
+    HiddenSession,
     /// An endpoint was called by a method that it does not have.
     MethodNotAllowed,
     /// No credentials came.
@@ -44,6 +46,7 @@ impl Rejection {
             Self::Csrf => "csrf",
             Self::FormTooLarge => "form_too_large",
             Self::FormUnreadable => "form_unreadable",
+            Self::HiddenSession => "hidden_session",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::NoCredentials => "missing_token",
             Self::OtherSession => "other_session",
@@ -56,7 +59,7 @@ impl Rejection {
     #[must_use]
     pub const fn is_about_credentials(&self) -> bool {
         match self {
-            Self::NoCredentials | Self::OtherSession | Self::Token(_) => true,
+            Self::HiddenSession | Self::NoCredentials | Self::OtherSession | Self::Token(_) => true,
             Self::CookieBlocked
             | Self::Csrf
             | Self::FormTooLarge
@@ -66,13 +69,19 @@ impl Rejection {
         }
     }
 
+    /// Whether the person is asked before the token is taken.
+    #[must_use]
+    pub const fn asks(&self) -> bool {
+        matches!(self, Self::HiddenSession | Self::OtherSession)
+    }
+
     /// The status code.
     #[must_use]
     pub const fn status(&self) -> u16 {
         match self {
             Self::CookieBlocked | Self::Csrf => 403,
             Self::MethodNotAllowed => 405,
-            Self::OtherSession => 409,
+            Self::HiddenSession | Self::OtherSession => 409,
             Self::Token(fault) if fault.is_of_a_genuine_token_for_elsewhere() => 403,
             Self::NoCredentials | Self::Token(_) => 401,
             Self::FormTooLarge | Self::TokenTooLarge => 413,
@@ -87,6 +96,7 @@ impl Rejection {
             Self::Csrf => "The request came from another site.",
             Self::FormTooLarge => "The form is too large.",
             Self::FormUnreadable => "The form cannot be read here.",
+            Self::HiddenSession => "Another site wants to sign you in here.",
             Self::MethodNotAllowed => "The method is not allowed here.",
             Self::NoCredentials => "You are not signed in.",
             Self::OtherSession => "You are signed in as somebody else.",
@@ -144,6 +154,7 @@ impl Rejection {
             | Self::Csrf
             | Self::FormTooLarge
             | Self::FormUnreadable
+            | Self::HiddenSession
             | Self::MethodNotAllowed
             | Self::OtherSession
             | Self::TokenTooLarge => None,
@@ -228,6 +239,7 @@ impl Rejection {
             Self::Csrf
             | Self::FormTooLarge
             | Self::FormUnreadable
+            | Self::HiddenSession
             | Self::MethodNotAllowed
             | Self::NoCredentials
             | Self::Token(_)
@@ -246,7 +258,7 @@ impl Rejection {
             } else {
                 "The sign-in page brought you back with a token that does not help."
             })
-        } else if !matches!(head.method(), b"GET" | b"HEAD") && self.is_about_credentials() {
+        } else if !matches!(head.method(), b"GET" | b"HEAD") && self.is_about_credentials() && !self.asks() {
             Some(
                 "What you sent has not arrived. Once you are signed in, go back to the page before and send it again.",
             )
@@ -255,7 +267,7 @@ impl Rejection {
         };
         // A click in a frame of another site could replace the session.
         // Over plain http the click is known as ours by its Referer alone.
-        let (frames, referrer) = if *self == Self::OtherSession {
+        let (frames, referrer) = if self.asks() {
             (Frames::Nobody, "same-origin")
         } else {
             (Frames::Ours(help.may_frame), "no-referrer")
@@ -295,6 +307,9 @@ impl fmt::Display for Rejection {
                 "the form with the token did not come; Envoy holds it back unless the plugin has \
                  allow_on_headers_stop_iteration: true",
             ),
+            Self::HiddenSession => {
+                f.write_str("a link from elsewhere could replace another person's session, which it hides")
+            }
             Self::MethodNotAllowed => f.write_str("the endpoint does not have this method"),
             Self::NoCredentials => f.write_str("no token came"),
             Self::OtherSession => f.write_str("a link from elsewhere would replace another person's session"),

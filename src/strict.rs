@@ -124,14 +124,19 @@ fn sign_in(
     location: Option<String>,
 ) -> Decision<'static> {
     if session.comes_from_elsewhere(head, Asking::of(head)) {
-        let mut cookies = candidates.iter().filter(|candidate| candidate.carrier == Carrier::Cookie);
-        let is_of_another = |cookie: &Candidate<'_>| match judge.verify(cookie) {
-            Ok(other) => !jwt.same_subject(&other.jwt),
-            // A link with many bad tokens must not hide whose session it is.
-            Err(fault) => fault == VerifyError::TooManySignatures,
-        };
-        if cookies.any(is_of_another) {
-            return judge.policy.refuse(Rejection::OtherSession, head, false);
+        let mut own = false;
+        for cookie in candidates.iter().filter(|candidate| candidate.carrier == Carrier::Cookie) {
+            match judge.verify(cookie) {
+                Ok(other) if jwt.same_subject(&other.jwt) => own = true,
+                // A link with many bad tokens must not hide whose session it is.
+                Ok(_) | Err(VerifyError::TooManySignatures) => {
+                    return judge.policy.refuse(Rejection::OtherSession, head, false);
+                }
+                Err(_) => {}
+            }
+        }
+        if !own && session.cookie_is_hidden(head) {
+            return judge.policy.refuse(Rejection::HiddenSession, head, false);
         }
     }
     if session.cookie_is_dropped(head) {

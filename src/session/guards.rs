@@ -78,6 +78,18 @@ impl Session {
         self.cookie.same_site == SameSite::Strict && head.value("sec-fetch-site") == Some(b"cross-site")
     }
 
+    /// Whether a navigation from elsewhere hides our cookie, if there is one: a `Lax` one does not come with a form of another
+    /// site, a `Strict` one with nothing of it.
+    #[must_use]
+    pub fn cookie_is_hidden(&self, head: &RequestHead<'_>) -> bool {
+        let comes = match self.cookie.same_site {
+            SameSite::Lax => access::is_safe_method(head),
+            SameSite::None => true,
+            SameSite::Strict => false,
+        };
+        Asking::of(head) == Asking::Navigation && !comes
+    }
+
     /// Whether a person of this very origin asks for the end of the session, or a program that may.
     #[must_use]
     pub fn lets_sign_out(&self, head: &RequestHead<'_>) -> bool {
