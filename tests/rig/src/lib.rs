@@ -6,6 +6,7 @@
 //! wrong in the rig itself panics and says why.
 
 pub mod driver;
+mod each;
 pub mod envoy;
 pub mod h2;
 pub mod http;

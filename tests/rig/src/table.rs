@@ -5,13 +5,14 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::Path;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value, json};
 
 use crate::jwt::{Key, mint_raw, now};
-use crate::repository;
+use crate::{each, repository};
 
 /// One case.
 #[derive(Clone, Debug)]
@@ -95,13 +96,23 @@ pub fn load() -> Table {
     files.sort();
     let mut table = Table::default();
     for path in files {
-        let text = fs::read_to_string(&path).expect("a file of cases");
-        let file: Value =
-            serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         let stem = path.file_stem().expect("a name").to_string_lossy().replace("cases_", "");
-        add(&mut table, &stem, &file);
+        add(&mut table, &stem, &read(&path));
     }
     table
+}
+
+/// The texts of a list in `tests/vectors/cases_<stem>.json`.
+pub fn list(stem: &str, name: &str) -> Vec<String> {
+    let file = read(&repository(format!("tests/vectors/cases_{stem}.json")));
+    let list = substituted(&file["lists"][name], &tokens(&file, now()));
+    let list = list.as_array().unwrap_or_else(|| panic!("cases_{stem}.json has no list {name}"));
+    list.iter().map(|text| text.as_str().expect("a text").to_owned()).collect()
+}
+
+fn read(path: &Path) -> Value {
+    let text = fs::read_to_string(path).expect("a file of cases");
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
 /// The configurations of `tests/vectors/config_refused.json`, each with the words that refuse it, or none.
@@ -129,13 +140,11 @@ pub fn run<'t>(
 
 fn add(table: &mut Table, stem: &str, file: &Value) {
     let now = now();
-    let tokens: BTreeMap<&str, String> = members(&file["tokens"])
-        .map(|(name, recipe)| (name.as_str(), token(recipe, &file["tokens"], now)))
-        .collect();
+    let tokens = tokens(file, now);
     for (name, config) in members(&file["configs"]) {
         table.configs.insert(format!("{stem}/{name}"), filled(config, now));
     }
-    for case in file["cases"].as_array().expect("a list of cases") {
+    for case in each::cases(file, &tokens) {
         let name = format!("{stem}: {}", case["name"].as_str().expect("a name"));
         let config =
             format!("{stem}/{}", case["config"].as_str().unwrap_or_else(|| panic!("{name}: config")));
@@ -151,6 +160,12 @@ fn add(table: &mut Table, stem: &str, file: &Value) {
             config,
         });
     }
+}
+
+fn tokens(file: &Value, now: u64) -> BTreeMap<&str, String> {
+    members(&file["tokens"])
+        .map(|(name, recipe)| (name.as_str(), token(recipe, &file["tokens"], now)))
+        .collect()
 }
 
 fn members(value: &Value) -> impl Iterator<Item = (&String, &Value)> {
@@ -334,7 +349,7 @@ fn spare_bits(part: &str) -> String {
 }
 
 /// Replaces `{name}` by that token, wherever a string holds it.
-fn substituted(value: &Value, tokens: &BTreeMap<&str, String>) -> Value {
+pub(crate) fn substituted(value: &Value, tokens: &BTreeMap<&str, String>) -> Value {
     match value {
         Value::String(text) => {
             let mut text = text.clone();
@@ -471,6 +486,6 @@ fn check_body(expect: &Value, headers: &[(String, String)], body: &str) -> Resul
     }
 }
 
-fn shortened(text: &str) -> String {
+pub(crate) fn shortened(text: &str) -> String {
     text.chars().take(80).collect()
 }
