@@ -9,6 +9,8 @@
 )]
 
 mod drivers;
+#[path = "drivers/whatwg.rs"]
+mod whatwg;
 
 use std::sync::LazyLock;
 
@@ -24,6 +26,7 @@ use proptest::test_runner::FileFailurePersistence;
 use rig::jwt::{Key, mint, mint_raw};
 use rig::table::Outcome;
 use serde_json::{Value, json};
+use url::Url;
 
 const ALLOWED_ORIGIN: &str = "https://che.example.com";
 const CLAIM_HEADER: &str = "x-jwt-sub";
@@ -558,19 +561,13 @@ fn answered(
 
 /// A path, the login page, the place itself or an allowed origin.
 fn leads_home(fields: &Fields, location: &str) -> Result<(), String> {
-    if let Some(rest) = location.strip_prefix('/') {
-        let leaves = rest.starts_with(['/', '\\']);
-        return if leaves { Err(format!("leads to {location}")) } else { Ok(()) };
-    }
-    let authority = fields.iter().find(|(name, _)| name == ":authority").map(|(_, value)| latin1(value));
-    let authority = authority.unwrap_or_default().to_ascii_lowercase();
-    let own = ["http", "https"].map(|scheme| format!("{scheme}://{authority}"));
-    let homes = [ALLOWED_ORIGIN, "https://login.example", &own[0], &own[1]];
-    let (scheme, rest) = location.split_once("://").unwrap_or_default();
-    let host = rest.split(['/', '?', '#', '\\']).next().unwrap_or_default();
-    let origin = format!("{scheme}://{host}").to_ascii_lowercase();
-    let known = homes.contains(&origin.as_str()) && !origin.contains('@');
-    if known { Ok(()) } else { Err(format!("leads to {location}")) }
+    let line = |name: &str| fields.iter().find(|(own, _)| own == name).map(|(_, value)| latin1(value));
+    let scheme = if line("x-forwarded-proto").as_deref() == Some("https") { "https" } else { "http" };
+    let own = format!("{scheme}://{}/", line(":authority").unwrap_or_default());
+    // What is no authority is nobody's origin.
+    let page = Url::parse(&own).or_else(|_| Url::parse("http://nobody.invalid/"));
+    let page = page.map_err(|error| error.to_string())?;
+    whatwg::stays(&page, location, &[ALLOWED_ORIGIN, LOGIN])
 }
 
 fn holds(text: &str, token: &str) -> bool {
