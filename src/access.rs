@@ -35,21 +35,25 @@ impl Asking {
         }
         let navigates = by_metadata.is_none()
             && !is_upgrade(head)
-            && head.value("x-requested-with").is_none()
+            && !is_xhr(head)
             && head.values("accept").any(|accept| accepts(accept, b"text/html"));
         if navigates { Self::Navigation } else { Self::Script }
     }
 
-    /// gRPC by its media type.
+    /// gRPC by its media type, as Envoy tells it, to the letter: what it does not take for gRPC it would answer by 200.
     fn grpc(head: &RequestHead<'_>) -> Option<Self> {
         let content_type = head.value("content-type")?;
         if starts_with(content_type, b"application/grpc-web") {
             return Some(Self::GrpcWeb);
         }
-        let is_grpc = starts_with(content_type, b"application/grpc")
-            && matches!(content_type.get(b"application/grpc".len()), None | Some(b'+' | b';'));
-        is_grpc.then_some(Self::Grpc)
+        let subtype = content_type.strip_prefix(b"application/grpc")?;
+        matches!(subtype.first(), None | Some(b'+')).then_some(Self::Grpc)
     }
+}
+
+/// Android's web view writes the name of its application there, with every navigation.
+fn is_xhr(head: &RequestHead<'_>) -> bool {
+    head.value("x-requested-with").is_some_and(|by| by.eq_ignore_ascii_case(b"xmlhttprequest"))
 }
 
 /// Whether that destination of a navigation is shown as a page (Fetch section 3.2.7).

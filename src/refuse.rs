@@ -1,6 +1,6 @@
 //! Refusals: numbers 6, 8 and 10 of the crate documentation.
 
-use crate::access::Asking;
+use crate::access::{self, Asking};
 use crate::http::{RequestHead, Response};
 use crate::path::PlainPath;
 use crate::policy::{Answer, Decision, Event, Policy};
@@ -47,7 +47,9 @@ impl Policy {
         let attempt = leads_away.then(|| session.attempt(head, &self.sources));
         let (mut response, marker) = match (way_out, attempt) {
             (Some(location), Some(Attempt::First(marker))) => {
-                (Response::new(302).with("location", location), Some(marker))
+                // What a browser asks for ahead is not yet the person's first try.
+                let marker = Some(marker).filter(|_| !access::is_prefetch(head));
+                (Response::new(302).with("location", location), marker)
             }
             (way_out, attempt) => {
                 let came_back = matches!(attempt, Some(Attempt::Again));

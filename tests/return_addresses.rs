@@ -107,6 +107,10 @@ impl Asked {
             ("sec-fetch-site", self.site),
         ];
         fields.extend(self.cookie.map(|cookie| ("cookie", cookie)));
+        if self.site == "cross-site" {
+            // Any other one is asked first.
+            fields.push(("referer", "https://che.example.com/"));
+        }
         if self.method == "POST" {
             fields.push(("content-type", "application/x-www-form-urlencoded"));
         }
@@ -114,7 +118,7 @@ impl Asked {
     }
 }
 
-/// Every place that takes a return address: a link, from here and from another site; a form; a cookie alone; logout; and the
+/// Every place that takes a return address: a link, from here and from an allowed origin; a form; a cookie alone; logout; and the
 /// page of a link that is refused.
 fn asked(address: &[u8]) -> [Asked; 8] {
     static COOKIE: LazyLock<String> = LazyLock::new(|| format!("access_token={}", *GOOD));
