@@ -72,6 +72,7 @@ fn what_it_links_to_is_there() {
         "README.md",
         "SECURITY.md",
         "docs/benchmarks.md",
+        "docs/browsers.md",
         "docs/jwtproxy.md",
         "docs/reasons.md",
         "docs/testing.md",
