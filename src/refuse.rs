@@ -43,6 +43,7 @@ impl Policy {
             && is_read
             && endpoint.is_none()
             && rejection.status() == 401
+            && session.login.is_some()
             && !session.is_login_page(head);
         let attempt = leads_away.then(|| session.attempt(head, &self.sources));
         let (mut response, marker) = match (way_out, attempt) {

@@ -44,11 +44,14 @@ pub(crate) struct Case {
     pub(crate) protocol: Protocol,
     /// Who answers.
     pub(crate) route: Route,
+    /// The length of its body, in bytes; none: a GET.
+    pub(crate) body: usize,
 }
 
 /// HTTP/1.1, a bearer token, answered by Envoy itself.
 const fn plain(name: &'static str, filter: Filter, load: Load) -> Case {
-    Case { name, filter, load, source: Source::Bearer, protocol: Protocol::Http1, route: Route::Direct }
+    let (source, protocol, route) = (Source::Bearer, Protocol::Http1, Route::Direct);
+    Case { name, filter, load, source, protocol, route, body: 0 }
 }
 
 const fn from(source: Source, case: Case) -> Case {
@@ -57,6 +60,11 @@ const fn from(source: Source, case: Case) -> Case {
 
 const fn proxied(case: Case) -> Case {
     Case { route: Route::Upstream, ..case }
+}
+
+/// A form, as an application has them.
+const fn posted(case: Case) -> Case {
+    Case { body: 2048, ..proxied(case) }
 }
 
 const fn http2(case: Case) -> Case {
@@ -99,6 +107,9 @@ pub(crate) const CASES: &[Case] = &[
     proxied(plain("jwt_authn cached, warm, proxied", Filter::JwtAuthnCached, Load::Warm)),
     proxied(plain("jwt_authn, cold, proxied", Filter::JwtAuthn, Load::Cold)),
     proxied(plain("ours, cold, proxied", Filter::Ours, Load::Cold)),
+    posted(plain("no filter, POST", Filter::None, Load::Warm)),
+    posted(plain("ours, POST", Filter::Ours, Load::Warm)),
+    posted(plain("ours without bodies, POST", Filter::OursWithoutBodies, Load::Warm)),
     http2(plain("no filter, HTTP/2", Filter::None, Load::Warm)),
     http2(plain("no-op, HTTP/2", Filter::Noop, Load::Warm)),
     http2(plain("ours, warm, HTTP/2", Filter::Ours, Load::Warm)),
@@ -135,6 +146,7 @@ pub(crate) const RATIOS: &[Ratio] = &[
     limit("ours, forged flood", "ours, cold", 1.0, None),
     limit("ours, 100 keys, warm", "ours, warm", 1.05, None),
     limit("ours, 100 keys, cold", "ours, cold", 1.05, None),
+    limit("ours, POST", "ours without bodies, POST", 1.02, None),
 ];
 
 /// Which cases are paced to see how long a request takes. Nothing else on the machine may need the client's core, so no

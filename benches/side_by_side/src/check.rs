@@ -25,7 +25,8 @@ pub(crate) fn same_work(envoy: &Envoy, tokens: &Tokens) -> Result<(), Fault> {
             | Filter::JwtAuthnCached
             | Filter::Ours
             | Filter::OursManyKeys
-            | Filter::OursCrate => &[Source::Bearer],
+            | Filter::OursCrate
+            | Filter::OursWithoutBodies => &[Source::Bearer],
         };
         for &source in sources {
             let fault = |what: &str| Err(format!("{}, {source:?}: {what}", filter.name()));

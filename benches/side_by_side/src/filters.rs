@@ -38,11 +38,13 @@ pub(crate) enum Filter {
     OursManyKeys,
     /// Where the host may not verify signatures, so the crate `rsa` does.
     OursCrate,
+    /// Where the host may not show it bodies, so no form signs anybody in.
+    OursWithoutBodies,
 }
 
 impl Filter {
     /// Every one.
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::None,
         Self::Noop,
         Self::JwtAuthn,
@@ -52,6 +54,7 @@ impl Filter {
         Self::OursWeb,
         Self::OursManyKeys,
         Self::OursCrate,
+        Self::OursWithoutBodies,
     ];
 
     /// The name of its listener, which is also that of its statistics.
@@ -66,6 +69,7 @@ impl Filter {
             Self::OursWeb => "ours_web",
             Self::OursManyKeys => "ours_many_keys",
             Self::OursCrate => "ours_crate",
+            Self::OursWithoutBodies => "ours_without_bodies",
         }
     }
 
@@ -79,7 +83,7 @@ impl Filter {
             Self::None => None,
             Self::Noop => Some(self.wasm(NOOP, "")),
             Self::JwtAuthn | Self::JwtAuthnCached | Self::JwtAuthnWeb => Some(self.jwt_authn()),
-            Self::Ours | Self::OursWeb | Self::OursManyKeys | Self::OursCrate => {
+            Self::Ours | Self::OursWeb | Self::OursManyKeys | Self::OursCrate | Self::OursWithoutBodies => {
                 Some(self.wasm(MODULE, &self.plugin_config().to_string()))
             }
         }
@@ -132,6 +136,9 @@ impl Filter {
         shipped::set_env(&mut bootstrap, &[]);
         if self == Self::OursCrate {
             shipped::capabilities(&mut bootstrap).remove("proxy_call_foreign_function").expect("is shipped");
+        }
+        if self == Self::OursWithoutBodies {
+            shipped::capabilities(&mut bootstrap).remove("proxy_on_request_body").expect("is shipped");
         }
         let mut filter = shipped::manager(&mut bootstrap)["http_filters"][0].take();
         filter["typed_config"]["config"]["vm_config"]["vm_id"] = json!(self.name());

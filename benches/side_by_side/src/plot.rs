@@ -58,7 +58,11 @@ const fn colour(case: &Case) -> &'static str {
         Filter::None => "#8b949e",
         Filter::Noop => "#a371f7",
         Filter::JwtAuthn | Filter::JwtAuthnCached | Filter::JwtAuthnWeb => "#d29922",
-        Filter::Ours | Filter::OursWeb | Filter::OursManyKeys | Filter::OursCrate => "#1f9d8f",
+        Filter::Ours
+        | Filter::OursWeb
+        | Filter::OursManyKeys
+        | Filter::OursCrate
+        | Filter::OursWithoutBodies => "#1f9d8f",
     }
 }
 

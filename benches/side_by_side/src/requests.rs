@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use http_body_util::Empty;
+use http_body_util::Full;
 use hyper::body::Bytes;
 use hyper::header::{AUTHORIZATION, COOKIE, HeaderMap, HeaderName, HeaderValue};
-use hyper::{Request, Uri};
+use hyper::{Method, Request, Uri};
 
 use crate::filters;
 
 /// What is sent again and again, with or without a body.
-pub(crate) type Body = Empty<Bytes>;
+pub(crate) type Body = Full<Bytes>;
 
 /// How a request is written.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -47,6 +47,7 @@ pub(crate) struct Batch {
     common: Arc<HeaderMap>,
     different: Arc<[Different]>,
     order: Arc<[u32]>,
+    body: Bytes,
 }
 
 /// What sets one request apart: its address and perhaps a header.
@@ -83,7 +84,17 @@ impl Batch {
         if protocol == Protocol::Http2 {
             common.remove("host");
         }
-        Self { common: Arc::new(common), different: different.collect(), order: order.into() }
+        Self {
+            common: Arc::new(common),
+            different: different.collect(),
+            order: order.into(),
+            body: Bytes::new(),
+        }
+    }
+
+    /// The same by POST with a body of that length, if it has one.
+    pub(crate) fn with_body(self, length: usize) -> Self {
+        Self { body: vec![b'x'; length].into(), ..self }
     }
 
     /// How many there are.
@@ -95,7 +106,10 @@ impl Batch {
     pub(crate) fn request(&self, place: u32) -> Request<Body> {
         let index = |number: u32| usize::try_from(number).expect("an index");
         let (uri, header) = &self.different[index(self.order[index(place)])];
-        let mut request = Request::new(Body::new());
+        let mut request = Request::new(Body::new(self.body.clone()));
+        if !self.body.is_empty() {
+            *request.method_mut() = Method::POST;
+        }
         *request.uri_mut() = uri.clone();
         *request.headers_mut() = (*self.common).clone();
         if let Some((name, value)) = header {

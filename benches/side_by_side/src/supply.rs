@@ -43,7 +43,7 @@ impl<'a> Supply<'a> {
             Load::Cold => (self.fresh(case, count, Tokens::valid), (0..count).collect()),
             Load::ForgedFlood => (self.fresh(case, count, Tokens::forged), (0..count).collect()),
         };
-        Batch::new(case.protocol, case.route, case.source, &tokens, order)
+        Batch::new(case.protocol, case.route, case.source, &tokens, order).with_body(case.body)
     }
 
     /// What is sent before and not counted, with what the filter answers: connections and caches are then as they are
@@ -59,7 +59,10 @@ impl<'a> Supply<'a> {
                 (vec![token], vec![0; count.try_into().expect("a count")], Load::ForgedSame)
             }
         };
-        (Batch::new(case.protocol, case.route, case.source, &tokens, order), status(load))
+        (
+            Batch::new(case.protocol, case.route, case.source, &tokens, order).with_body(case.body),
+            status(load),
+        )
     }
 
     fn regulars(&self) -> Vec<String> {
