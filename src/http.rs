@@ -131,8 +131,10 @@ impl Response {
 
     /// Adds a header line for each value.
     #[must_use]
-    pub fn with_each(mut self, name: &'static str, values: impl IntoIterator<Item = String>) -> Self {
-        self.headers.extend(values.into_iter().map(|value| (name, value.into())));
+    pub fn with_each(mut self, name: &'static str, values: Vec<String>) -> Self {
+        for value in values {
+            self.headers.push((name, value.into()));
+        }
         self
     }
 

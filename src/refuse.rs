@@ -64,7 +64,9 @@ impl Policy {
         if cookies_are_dead && rejection != Rejection::Csrf {
             response = response.with_each("set-cookie", session.clear_cookies(head));
         }
-        response = response.with_each("set-cookie", marker);
+        if let Some(marker) = marker {
+            response = response.with("set-cookie", marker);
+        }
         Answer { response: session.with_cors(head, response), event: Event::Refused(rejection) }
     }
 

@@ -22,8 +22,11 @@ impl Session {
             Some(number) => count == 1 || count < number,
             None => count > 1,
         };
-        let left = self.suffixes(head).into_iter().filter(|suffix| is_left(suffix));
-        lines.extend(left.map(|suffix| self.clear_cookie(head, &suffix)));
+        for suffix in self.suffixes(head) {
+            if is_left(&suffix) {
+                lines.push(self.clear_cookie(head, &suffix));
+            }
+        }
         lines.extend(self.clear_marker(head));
         Some(lines)
     }
@@ -37,9 +40,14 @@ impl Session {
     /// The `Set-Cookie` lines that end the session: the cookie is deleted whether it came or not.
     #[must_use]
     pub fn end(&self, head: &RequestHead<'_>) -> Vec<String> {
-        let others = self.suffixes(head).into_iter().filter(|suffix| !suffix.is_empty());
-        let suffixes = std::iter::once(String::new()).chain(others);
-        suffixes.map(|suffix| self.clear_cookie(head, &suffix)).chain(self.clear_marker(head)).collect()
+        let mut lines = vec![self.clear_cookie(head, "")];
+        for suffix in self.suffixes(head) {
+            if !suffix.is_empty() {
+                lines.push(self.clear_cookie(head, &suffix));
+            }
+        }
+        lines.extend(self.clear_marker(head));
+        lines
     }
 
     fn clear_cookie(&self, head: &RequestHead<'_>, suffix: &str) -> String {
