@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use crate::envoy::{Envoy, Options};
+use crate::http::Response;
 use crate::table::{self, Outcome};
 use crate::upstream::Upstream;
 use crate::wire::latin1;
-use crate::{http, repository, shipped};
+use crate::{h2, http, repository, shipped};
 
 /// A running Envoy, started from the shipped `envoy/envoy.yaml`, with a listener for each configuration.
 #[derive(Debug)]
@@ -53,31 +54,32 @@ impl Driver {
         }
         raw.extend(b"\r\n");
         raw.extend(body);
-        let response = http::send(self.ports[config], &raw);
-        match serde_json::from_slice::<Value>(&response.body) {
-            Ok(seen) if seen["headers"].is_array() && seen["path"].is_string() => {
-                let text = |value: &Value| value.as_str().expect("text").to_owned();
-                let pseudo = [
-                    (":method".to_owned(), text(&seen["method"])),
-                    (":path".to_owned(), text(&seen["path"])),
-                ];
-                let lines = seen["headers"].as_array().into_iter().flatten();
-                let lines = lines.map(|line| (text(&line[0]).to_ascii_lowercase(), text(&line[1])));
-                Outcome::Forwarded {
-                    path: text(&seen["path"]),
-                    headers: pseudo.into_iter().chain(lines).collect(),
-                }
-            }
-            _ => Outcome::Answered {
-                status: response.status,
-                headers: response
-                    .headers
-                    .iter()
-                    .map(|(name, value)| (name.to_ascii_lowercase(), latin1(value)))
-                    .collect(),
-                body: latin1(&response.body),
-            },
+        outcome(&http::send(self.ports[config], &raw))
+    }
+
+    /// The same over HTTP/2; none if that has no such request: it has no `Connection` and `Upgrade`, and joins the lines of
+    /// `Cookie`.
+    pub fn outcome_by_http2(
+        &self,
+        config: &str,
+        fields: &[(String, Vec<u8>)],
+        body: &[u8],
+    ) -> Option<Outcome> {
+        const OF_HTTP1: [&str; 5] = ["connection", "host", "keep-alive", "transfer-encoding", "upgrade"];
+        let cookies = fields.iter().filter(|(name, _)| name == "cookie").count();
+        if cookies > 1 || fields.iter().any(|(name, _)| OF_HTTP1.contains(&name.as_str())) {
+            return None;
         }
+        let fields: Vec<_> = fields.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect();
+        let (pseudo, lines): (Vec<_>, Vec<_>) =
+            fields.into_iter().partition(|(name, _)| name.starts_with(':'));
+        let answers = h2::responses(self.ports[config], &[([pseudo, lines].concat(), body)]);
+        let answer = answers.into_iter().next().flatten();
+        // What Envoy resets here it answers by 400 there.
+        Some(answer.map_or_else(
+            || Outcome::Answered { status: 400, headers: Vec::new(), body: String::new() },
+            |response| outcome(&response),
+        ))
     }
 
     /// Fails if a VM crashed on the way: Envoy answers 503 in its place.
@@ -88,5 +90,30 @@ impl Driver {
         }
         let log = self.envoy.log();
         assert!(!log.contains("panicked"), "{log}");
+    }
+}
+
+fn outcome(response: &Response) -> Outcome {
+    match serde_json::from_slice::<Value>(&response.body) {
+        Ok(seen) if seen["headers"].is_array() && seen["path"].is_string() => {
+            let text = |value: &Value| value.as_str().expect("text").to_owned();
+            let pseudo =
+                [(":method".to_owned(), text(&seen["method"])), (":path".to_owned(), text(&seen["path"]))];
+            let lines = seen["headers"].as_array().into_iter().flatten();
+            let lines = lines.map(|line| (text(&line[0]).to_ascii_lowercase(), text(&line[1])));
+            Outcome::Forwarded {
+                path: text(&seen["path"]),
+                headers: pseudo.into_iter().chain(lines).collect(),
+            }
+        }
+        _ => Outcome::Answered {
+            status: response.status,
+            headers: response
+                .headers
+                .iter()
+                .map(|(name, value)| (name.to_ascii_lowercase(), latin1(value)))
+                .collect(),
+            body: latin1(&response.body),
+        },
     }
 }

@@ -1,42 +1,73 @@
-//! An HTTP/2 client (RFC 9113) that knows one thing: to send requests on one connection, each header line as given, and
-//! to read the bodies of the answers. Header compression (RFC 7541) is left out on the way there and not understood on
-//! the way back: what must be compared stands in the bodies.
+//! An HTTP/2 client (RFC 9113) that sends requests on one connection, each header line as given: bytes that a library would not
+//! send. Header compression (RFC 7541) is left out on the way there.
 
-use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read, Result, Write};
 use std::net::{Ipv4Addr, TcpStream};
 use std::time::Duration;
+
+use loona_hpack::Decoder;
+
+use crate::http::Response;
+use crate::wire::latin1;
 
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
 const GOAWAY: u8 = 7;
+const CONTINUATION: u8 = 9;
 
 const ACK: u8 = 1;
 const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
 
-/// Sends requests one after the other on one connection to 127.0.0.1, without TLS, and returns the bodies of the
-/// answers; none where the stream was reset or the connection ended.
-pub fn bodies(port: u16, requests: &[Vec<(&str, &[u8])>]) -> Vec<Option<Vec<u8>>> {
+/// What fits into one frame, unless the peer says more.
+const FRAME: usize = 16_384;
+/// What may be sent before the peer gives credit.
+const WINDOW: usize = 65_535;
+
+/// A request: every header line, the pseudo-headers first, and the body.
+pub type Request<'r> = (Vec<(&'r str, &'r [u8])>, &'r [u8]);
+
+/// Sends requests one after the other on one connection to 127.0.0.1, without TLS, and returns the answers; none where the
+/// stream was reset or the connection ended. Of a body no more is sent than the first window.
+pub fn responses(port: u16, requests: &[Request<'_>]) -> Vec<Option<Response>> {
     converse(port, requests).unwrap_or_else(|error| panic!("HTTP/2 on port {port}: {error}"))
 }
 
-fn converse(port: u16, requests: &[Vec<(&str, &[u8])>]) -> Result<Vec<Option<Vec<u8>>>> {
+fn converse(port: u16, requests: &[Request<'_>]) -> Result<Vec<Option<Response>>> {
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+    stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(Duration::from_secs(30)))?;
     stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")?;
     stream.write_all(&frame(SETTINGS, 0, 0, b""))?;
-    let mut bodies = Vec::new();
-    for (id, request) in (1_u32..).step_by(2).zip(requests) {
-        let sent = stream.write_all(&frame(HEADERS, END_HEADERS | END_STREAM, id, &header_block(request)));
-        bodies.push(match sent.and_then(|()| body(&mut stream, id)) {
+    let mut decoder = Decoder::new();
+    let mut responses = Vec::new();
+    for (id, (fields, body)) in (1_u32..).step_by(2).zip(requests) {
+        let sent = stream.write_all(&request(id, fields, body));
+        responses.push(match sent.and_then(|()| response(&mut stream, &mut decoder, id)) {
             Err(error) if is_end(error.kind()) => None,
-            body => body?,
+            response => response?,
         });
     }
-    Ok(bodies)
+    Ok(responses)
+}
+
+fn request(id: u32, fields: &[(&str, &[u8])], body: &[u8]) -> Vec<u8> {
+    let block = header_block(fields);
+    let mut frames = Vec::new();
+    for (index, part) in block.chunks(FRAME).enumerate() {
+        let kind = if index == 0 { HEADERS } else { CONTINUATION };
+        let end_stream = if index == 0 && body.is_empty() { END_STREAM } else { 0 };
+        let end_headers = if (index + 1) * FRAME >= block.len() { END_HEADERS } else { 0 };
+        frames.extend(frame(kind, end_stream | end_headers, id, part));
+    }
+    let sent = body.len().min(WINDOW);
+    for (index, part) in body[..sent].chunks(FRAME).enumerate() {
+        let flags = if (index + 1) * FRAME >= body.len() { END_STREAM } else { 0 };
+        frames.extend(frame(DATA, flags, id, part));
+    }
+    frames
 }
 
 /// A peer that closes while there is something to read for it resets the connection.
@@ -44,8 +75,8 @@ fn is_end(error: ErrorKind) -> bool {
     matches!(error, ErrorKind::BrokenPipe | ErrorKind::ConnectionReset | ErrorKind::UnexpectedEof)
 }
 
-fn body(stream: &mut TcpStream, id: u32) -> Result<Option<Vec<u8>>> {
-    let mut bodies: BTreeMap<u32, Vec<u8>> = BTreeMap::new();
+fn response(stream: &mut TcpStream, decoder: &mut Decoder<'_>, id: u32) -> Result<Option<Response>> {
+    let (mut block, mut fields, mut body) = (Vec::new(), Vec::new(), Vec::new());
     loop {
         let mut head = [0; 9];
         stream.read_exact(&mut head)?;
@@ -55,16 +86,34 @@ fn body(stream: &mut TcpStream, id: u32) -> Result<Option<Vec<u8>>> {
         let of = u32::from_be_bytes(id_bytes);
         match kind {
             SETTINGS if flags & ACK == 0 => stream.write_all(&frame(SETTINGS, ACK, 0, b""))?,
-            DATA => bodies.entry(of).or_default().extend(payload),
+            // Of a stream before, what comes late counts for the state of the decoder alone.
+            HEADERS | CONTINUATION => {
+                block.extend(payload);
+                if flags & END_HEADERS != 0 {
+                    let lines = decoder.decode(&block).expect("a header block");
+                    block.clear();
+                    if of == id && fields.is_empty() {
+                        fields = lines;
+                    }
+                }
+            }
+            DATA if of == id => body.extend(payload),
             GOAWAY => return Ok(None),
-            RST_STREAM if of == id => return Ok(None),
-
+            RST_STREAM if of == id && fields.is_empty() => return Ok(None),
             _ => {}
         }
-        if matches!(kind, DATA | HEADERS) && flags & END_STREAM != 0 && of == id {
-            return Ok(Some(bodies.remove(&id).unwrap_or_default()));
+        let is_end = matches!(kind, DATA | HEADERS) && flags & END_STREAM != 0 || kind == RST_STREAM;
+        if is_end && of == id {
+            return Ok(Some(read(fields, body)));
         }
     }
+}
+
+fn read(fields: Vec<(Vec<u8>, Vec<u8>)>, body: Vec<u8>) -> Response {
+    let status = fields.iter().find(|(name, _)| name == b":status");
+    let status = status.and_then(|(_, status)| latin1(status).parse().ok()).expect("a status");
+    let lines = fields.into_iter().filter(|(name, _)| !name.starts_with(b":"));
+    Response { status, headers: lines.map(|(name, value)| (latin1(&name), value)).collect(), body }
 }
 
 fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
