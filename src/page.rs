@@ -7,9 +7,10 @@ use crate::http::{RequestHead, Response};
 
 const STYLE: &str = "body{margin:15vh auto;max-width:36rem;padding:0 1rem;font:1rem/1.5 system-ui,sans-serif}h1{font-size:1.5rem}:root{color-scheme:light dark}";
 const STYLE_HASH: &str = "sha256-U0n2RTKuyfqRQGkr/i4tcslYirSF8gFUemdWK9e/c28=";
-/// Browsers take the fragment of an address through a redirect, but not through a click.
-const SCRIPT: &str = "for(const link of document.links)link.hash=link.hash||location.hash";
-const SCRIPT_HASH: &str = "sha256-vUhkDiuNCEyzU6R9ufxPqRr43kjB4vM35fQuN1HTXpY=";
+/// Takes a token out of the address bar. And browsers take the fragment of an address through a redirect, but not through a
+/// click.
+const SCRIPT: &str = "const{address}=document.documentElement.dataset;if(address)history.replaceState(null,'',address+location.hash);for(const link of document.links)link.hash=link.hash||location.hash";
+const SCRIPT_HASH: &str = "sha256-dw1XEy5CQJU0d4wGE7fQK8hW1xBVSuAnjBhh6UT7+ZI=";
 
 /// What a page says.
 pub(crate) struct Page<'p> {
@@ -21,6 +22,8 @@ pub(crate) struct Page<'p> {
     pub hint: Option<&'p str>,
     /// Where to go from here, and by what words.
     pub link: Option<(&'p str, &'p str)>,
+    /// What the address bar should show instead, if it holds a token.
+    pub address: Option<&'p str>,
     /// Where the browser opens it.
     pub opens: Opens,
     /// For who is asked about it.
@@ -84,9 +87,12 @@ impl Page<'_> {
                 (paragraph(format!("<a href=\"{url}\"{target}>{words}</a>").into()), refresh)
             }
         };
+        let address = self
+            .address
+            .map_or_else(String::new, |address| [" data-address=\"", &escape(address), "\""].concat());
         let request = request_id(head).map_or_else(String::new, |id| format!("<br>\nRequest {id}"));
         format!(
-            "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+            "<!DOCTYPE html>\n<html lang=\"en\"{address}>\n<head>\n<meta charset=\"utf-8\">\n\
              <meta name=\"viewport\" content=\"width=device-width\">\n{refresh}<title>{title}</title>\n\
              <style>{STYLE}</style>\n</head>\n<body>\n<main>\n<h1>{heading}</h1>\n{hint}{link}\
              <p><small>{title}: {reason}{request}</small></p>\n</main>\n<script>{SCRIPT}</script>\n</body>\n</html>\n"

@@ -54,7 +54,9 @@ impl Policy {
             }
             (way_out, attempt) => {
                 let came_back = matches!(attempt, Some(Attempt::Again));
-                let help = Help { way_out, came_back, may_frame: &session.allowed_origins };
+                let clean = self.sources.target_without_tokens(head);
+                let address = (clean != head.target()).then(|| session.clean_location(&clean));
+                let help = Help { way_out, address, came_back, may_frame: &session.allowed_origins };
                 (rejection.answer(by, head, &help), None)
             }
         };

@@ -277,6 +277,7 @@ impl Rejection {
             heading: self.sentence(),
             hint,
             link: help.way_out.as_deref().map(|url| (words, url)),
+            address: help.address.as_deref(),
             opens: if *self == Self::CookieBlocked { Opens::Beside } else { Opens::OnTop },
             reason: self.reason(),
         };
@@ -289,6 +290,8 @@ impl Rejection {
 pub struct Help<'h> {
     /// Where the person behind it can sign in, or confirm that they want to.
     pub way_out: Option<String>,
+    /// The address of the request without its tokens, if it had any.
+    pub address: Option<String>,
     /// Whether they were there already.
     pub came_back: bool,
     /// Who may show the page in a frame, beside its own origin.

@@ -161,6 +161,7 @@ fn lead_on(location: &str, head: &RequestHead<'_>) -> Response {
         heading: "You are signed in.",
         hint: None,
         link: Some(("Go on", location)),
+        address: None,
         opens: Opens::ByItself,
         reason: "same_site_strict",
     };

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::Session;
 use crate::access;
-use crate::address::{self, ReturnAddress, form_pairs};
+use crate::address::{self, Origin, ReturnAddress, form_pairs};
 use crate::extract::TokenSources;
 use crate::http::RequestHead;
 
@@ -76,6 +76,20 @@ impl Session {
         self.login.as_ref().is_some_and(|login| {
             login.address.starts_with('/') && self.outside_once(&login.address).as_bytes() == path
         })
+    }
+
+    /// Whether a page is the login page, by its origin and path; of another origin browsers tell the origin alone.
+    #[must_use]
+    pub fn is_of_login_page(&self, head: &RequestHead<'_>, origin: &Origin, target: &str) -> bool {
+        let Some(login) = &self.login else { return false };
+        if login.address.starts_with('/') {
+            let path = target.split('?').next().unwrap_or_default();
+            return self.here(head).origin().as_ref() == Some(origin)
+                && self.outside_once(&login.address) == path;
+        }
+        let Some((scheme, rest)) = login.address.split_once("://") else { return false };
+        let authority = rest.split('/').next().unwrap_or_default();
+        Origin::parse(&[scheme, "://", authority].concat()).as_ref() == Some(origin)
     }
 
     /// The address of this request without tokens, as a `Location`.

@@ -5,7 +5,8 @@
 //! and nothing else, so nobody gains by forging it.
 
 use super::Session;
-use crate::cookie::{self, SameSite};
+use crate::access;
+use crate::cookie::{self, CookieTemplate, SameSite, Secure};
 use crate::extract::{Carrier, TokenSources};
 use crate::http::{RequestHead, hex};
 use crate::jwt::sha256;
@@ -14,8 +15,10 @@ use crate::jwt::sha256;
 const SUFFIX: &str = ".login";
 /// A way to the login page and back takes less; whoever types a password for longer is sent there once more.
 const SECONDS: u64 = 60;
-/// Tabs that a browser opens at once on one address, before it looks like a loop.
-const TABS: u8 = 4;
+/// So many tabs on one address may a browser open at once, before it looks like a loop.
+const TABS: u8 = 3;
+/// So often in a row may a person click a link to one address, on any page but the login page.
+const CLICKS: u8 = 2;
 
 /// What a refusal by redirect would be.
 #[derive(Debug)]
@@ -56,7 +59,7 @@ impl Session {
             let is_same_page = before.page == now.page;
             let brought_token = candidates.iter().any(|candidate| candidate.carrier == Carrier::Query)
                 || !now.cookie.is_empty() && now.cookie != before.cookie;
-            if brought_token || is_same_page && (was_led_here(head) || before.count >= TABS) {
+            if brought_token || is_same_page && before.count >= self.patience(head) {
                 return Attempt::Again;
             }
             if is_same_page {
@@ -68,7 +71,7 @@ impl Session {
     }
 
     fn marker<'r>(&self, head: &RequestHead<'r>) -> Option<&'r [u8]> {
-        cookie::value(head.values("cookie"), &[&self.cookie.name, SUFFIX].concat())
+        cookie::value(head.values("cookie"), &self.marker_name())
     }
 
     /// The `Set-Cookie` line that forgets what was refused, if something was.
@@ -76,25 +79,38 @@ impl Session {
         self.marker(head).map(|_| self.set_marker(head, "", 0))
     }
 
-    /// A `Strict` one would not come back from a login page of another site.
+    /// It must come back even where the session cookie does not, because its path, its domain or `Secure` are not right for
+    /// this place, or as it is `Strict` and the login page is of another site.
     fn set_marker(&self, head: &RequestHead<'_>, value: &str, seconds: u64) -> String {
-        let https = self.here(head).https;
-        match self.cookie.same_site {
-            SameSite::Strict => {
-                let template = cookie::CookieTemplate { same_site: SameSite::Lax, ..self.cookie.clone() };
-                template.line(SUFFIX, value, Some(seconds), https)
-            }
-            SameSite::Lax | SameSite::None => self.cookie.line(SUFFIX, value, Some(seconds), https),
-        }
+        let own = &self.cookie;
+        let template = CookieTemplate {
+            name: self.marker_name(),
+            path: "/".to_owned(),
+            domain: None,
+            same_site: if own.same_site == SameSite::None { SameSite::None } else { SameSite::Lax },
+            secure: Secure::Auto,
+            partitioned: own.partitioned,
+            max_age: true,
+        };
+        template.line("", value, Some(seconds), self.here(head).https)
     }
-}
 
-/// Whether a page led the person here, as the login page does; an address that is typed, or of a tab that the browser
-/// opens again, comes from none.
-fn was_led_here(head: &RequestHead<'_>) -> bool {
-    match head.value("sec-fetch-site") {
-        Some(site) => site != b"none",
-        None => head.value("referer").is_some(),
+    /// Without the prefixes that make a browser demand what may not be so.
+    fn marker_name(&self) -> String {
+        let own = &self.cookie.name;
+        let bare = ["__Host-", "__Secure-"].iter().find_map(|prefix| own.strip_prefix(prefix));
+        [bare.unwrap_or(own), SUFFIX].concat()
+    }
+
+    /// How often one address may lead to the login page in a row: once, if it was the login page that led back.
+    fn patience(&self, head: &RequestHead<'_>) -> u8 {
+        let is_typed = head.value("sec-fetch-site").map(|site| site == b"none");
+        match (is_typed, access::referer(head)) {
+            // A tab that the browser opens again, or, without Fetch metadata, perhaps.
+            (Some(true), _) | (None, None) => TABS,
+            (_, Some((origin, path))) if !self.is_of_login_page(head, &origin, path) => CLICKS,
+            (Some(false), _) | (None, Some(_)) => 1,
+        }
     }
 }
 
