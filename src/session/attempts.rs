@@ -15,6 +15,8 @@ use crate::jwt::sha256;
 const SUFFIX: &str = ".login";
 /// A way to the login page and back takes less; whoever types a password for longer is sent there once more.
 const SECONDS: u64 = 60;
+/// From a sign-in to the page that was wanted it takes less.
+const SECONDS_AFTER_SIGN_IN: u64 = 10;
 /// So many tabs on one address may a browser open at once, before it looks like a loop.
 const TABS: u8 = 3;
 /// So often in a row may a person click a link to one address, on any page but the login page.
@@ -42,7 +44,17 @@ impl Refused {
     fn parse(text: &[u8]) -> Option<Self> {
         let mut parts = std::str::from_utf8(text).ok()?.split('-');
         let (count, page, cookie) = (parts.next()?, parts.next()?, parts.next()?);
-        Some(Self { count: count.parse().ok()?, page: page.to_owned(), cookie: cookie.to_owned() })
+        // It is sent back: nothing but what we write passes.
+        let is_tag = |text: &str| text.len() <= 8 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let is_ours = is_tag(page) && is_tag(cookie) && parts.next().is_none();
+        let refused = Self { count: count.parse().ok()?, page: page.to_owned(), cookie: cookie.to_owned() };
+        is_ours.then_some(refused)
+    }
+}
+
+impl std::fmt::Display for Refused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}-{}-{}", self.count, self.page, self.cookie)
     }
 }
 
@@ -66,12 +78,18 @@ impl Session {
                 now.count = before.count.saturating_add(1);
             }
         }
-        let value = format!("{}-{}-{}", now.count, now.page, now.cookie);
-        Attempt::First(self.set_marker(head, &value, SECONDS))
+        Attempt::First(self.set_marker(head, &now.to_string(), SECONDS))
     }
 
     fn marker<'r>(&self, head: &RequestHead<'r>) -> Option<&'r [u8]> {
         cookie::value(head.values("cookie"), &self.marker_name())
+    }
+
+    /// The `Set-Cookie` line that forgets what was refused soon after a sign-in, if something was: by then it has turned out
+    /// whether the browser keeps the session.
+    pub(super) fn soon_clear_marker(&self, head: &RequestHead<'_>) -> Option<String> {
+        let refused = Refused::parse(self.marker(head)?)?;
+        Some(self.set_marker(head, &refused.to_string(), SECONDS_AFTER_SIGN_IN))
     }
 
     /// The `Set-Cookie` line that forgets what was refused, if something was.

@@ -27,7 +27,7 @@ impl Session {
                 lines.push(self.clear_cookie(head, &suffix));
             }
         }
-        lines.extend(self.clear_marker(head));
+        lines.extend(self.soon_clear_marker(head));
         Some(lines)
     }
 
