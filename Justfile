@@ -68,8 +68,17 @@ instructions file="":
     fi
     exec cargo run --locked --quiet --profile micro --package micro -- {{ file }}
 
+# What a person sees: Chromium against Envoy, screenshots in dist/screens/
+[no-exit-message]
+browser: build
+    #!/bin/sh
+    set -eu
+    node=$(tests/bring node)
+    tests/bring browser >/dev/null
+    exec "$node" --test --test-concurrency=2 --test-reporter=spec tests/browser/*.test.mjs
+
 # All that must pass
-test: lint build && instructions
+test: lint build && browser instructions
     cargo test --locked --workspace
     # The oldest Envoy that is supported: once more with it what is called envoy*, for nothing else starts one.
     ENVOY_VERSION=1.36.4 cargo test --locked --workspace --test 'envoy*'
