@@ -23,7 +23,11 @@ export async function startApp() {
     }
     // Applications let their pages be kept: whether a private one may be is not for the filter to say.
     const shown = request.method === "GET" ? who : `${who}, by ${request.method} ${request.body}`;
-    page(response, HTML.replace("{who}", () => shown), { "cache-control": "no-cache" });
+    page(
+      response,
+      HTML.replace("{who}", () => shown),
+      { "cache-control": "no-cache" },
+    );
   });
   const sockets = new WebSocketServer({ noServer: true });
   site.server.on("upgrade", (incoming, socket, head) => {

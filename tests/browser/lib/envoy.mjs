@@ -84,7 +84,9 @@ function setClusterPort(bootstrap, name, port) {
 
 // Before Envoy 1.40 the list of capabilities stood in the plugin's configuration and not in that of its VM.
 function oldPlaceOfCapabilities(bootstrap) {
-  const output = spawnSync(binary(), [...(isFuncE() ? ["run"] : []), "--version"], { encoding: "utf8" }).stdout;
+  const output = spawnSync(binary(), [...(isFuncE() ? ["run"] : []), "--version"], {
+    encoding: "utf8",
+  }).stdout;
   const [, major, minor] = output.match(/version: [^/]*\/(\d+)\.(\d+)/);
   if (major > 1 || minor >= 40) return;
   for (const plugin of plugins(bootstrap)) {
@@ -135,7 +137,9 @@ async function run(bootstrap, env) {
   const log = () => readFileSync(logFile, "utf8");
   const fail = (what) => {
     end();
-    const lines = log().split("\n").filter((line) => !line.includes("][info][main]"));
+    const lines = log()
+      .split("\n")
+      .filter((line) => !line.includes("][info][main]"));
     return new Error(`${what}:\n${lines.slice(-25).join("\n")}`);
   };
   const giveUp = Date.now() + START_LIMIT_MS;

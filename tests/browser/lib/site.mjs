@@ -77,5 +77,4 @@ export function redirect(response, location, status = 302) {
 }
 
 /** For text and for attributes in double quotes. */
-export const escapeHtml = (text) =>
-  text.replace(/[&<>"]/g, (character) => `&#${character.charCodeAt(0)};`);
+export const escapeHtml = (text) => text.replace(/[&<>"]/g, (character) => `&#${character.charCodeAt(0)};`);
