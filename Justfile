@@ -75,7 +75,7 @@ browser: build
     set -eu
     node=$(tests/bring node)
     tests/bring browser >/dev/null
-    exec "$node" --test --test-concurrency=2 --test-reporter=spec tests/browser/*.test.mjs
+    exec "$node" --test --test-concurrency=2 --test-timeout=170000 --test-reporter=spec tests/browser/*.test.mjs
 
 # All that must pass
 test: lint build && browser instructions

@@ -133,6 +133,7 @@ async function run(bootstrap, env) {
   const ended = new Promise((resolve) => child.once("exit", resolve));
   const end = () => child.kill("SIGKILL");
   process.once("exit", end);
+  for (const signal of ["SIGHUP", "SIGINT", "SIGTERM"]) process.once(signal, exit);
 
   const log = () => readFileSync(logFile, "utf8");
   const fail = (what) => {
@@ -148,12 +149,13 @@ async function run(bootstrap, env) {
     await sleep(10);
     if (child.exitCode !== null || child.signalCode) throw fail("Envoy ended");
     if (Date.now() > giveUp) throw fail("Envoy was not live in time");
-    admin ??= portIn(adminFile);
-    if (admin && (await fetchText(admin, "/ready").catch(() => ""))?.startsWith("LIVE")) break;
+    // Read anew each time: it may be half written.
+    admin = portIn(adminFile);
+    if (admin && (await fetchText(admin, "/ready").catch(() => "")).startsWith("LIVE")) break;
   }
   const { listener_statuses } = JSON.parse(await fetchText(admin, "/listeners?format=json"));
   const ports = new Map(
-    listener_statuses.map(({ name, local_address }) => [name, local_address.socket_address.port_value]),
+    listener_statuses.map(({ name, local_address }) => [name, local_address.socket_address?.port_value]),
   );
 
   return {
@@ -178,6 +180,9 @@ async function run(bootstrap, env) {
   };
 }
 
+// A signal alone would end this process and not its Envoy.
+const exit = () => process.exit(1);
+
 function portIn(file) {
   try {
     return Number(readFileSync(file, "utf8").match(/:(\d+)\s*$/)?.[1]);
@@ -188,12 +193,16 @@ function portIn(file) {
 
 function fetchText(port, path, method = "GET") {
   return new Promise((resolve, reject) => {
-    const asked = request({ host: "127.0.0.1", port, path, method, agent: false }, (response) => {
-      let text = "";
-      response.setEncoding("utf8");
-      response.on("data", (chunk) => (text += chunk));
-      response.on("end", () => resolve(text));
-    });
+    const asked = request(
+      { host: "127.0.0.1", port, path, method, agent: false, timeout: 5000 },
+      (response) => {
+        let text = "";
+        response.setEncoding("utf8");
+        response.on("data", (chunk) => (text += chunk));
+        response.on("end", () => resolve(text));
+      },
+    );
+    asked.on("timeout", () => asked.destroy(new Error("Envoy's admin interface does not answer")));
     asked.on("error", reject).end();
   });
 }

@@ -8,7 +8,7 @@ export async function startLogin({ tls }) {
   const login = await startSite(
     (request, response) => {
       if (request.path !== "/start") return page(response, "");
-      return login.answer(request.query.get("redirectUrl"), response);
+      return login.answer(request.query.get("redirectUrl"), response, request);
     },
     { tls },
   );
@@ -37,6 +37,19 @@ export const knows =
   (token = () => mint(), base) =>
   (back, response) =>
     redirect(response, signInLink(back, token(), base));
+
+/** Knows who the person is, and hands the token on in a form, so that it stands in no address. */
+export const posts =
+  (token = () => mint()) =>
+  (back, response) =>
+    page(
+      response,
+      `<!doctype html><title>Login</title>
+       <form method="post" action="${new URL(back).origin}/jwt/auth">
+       <input type="hidden" name="token" value="${token()}">
+       <input type="hidden" name="redirectUrl" value="${escapeHtml(back)}"></form>
+       <script>document.forms[0].redirectUrl.value += location.hash; document.forms[0].submit();</script>`,
+    );
 
 /** Leads straight to the page that was asked for, with the token in its address. */
 export const linksToPage = (token) => (back, response) => {

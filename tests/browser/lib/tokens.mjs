@@ -37,3 +37,6 @@ export function mint(claims = {}, signer = key) {
   const signed = `${part({ alg: "RS256", typ: "JWT" })}.${part(payload)}`;
   return `${signed}.${sign("sha256", Buffer.from(signed), signer.secret).toString("base64url")}`;
 }
+
+/** Whom a token is about. */
+export const subject = (token) => JSON.parse(Buffer.from(token.split(".")[1], "base64url")).sub;

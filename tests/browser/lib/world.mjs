@@ -12,7 +12,8 @@ const LOGIN_HOST = "login.example.net";
 const ELSEWHERE_HOST = "elsewhere.example.org";
 
 /**
- * Starts it. `listeners` are those of `startEnvoy`; the login page is in all of them. `tls: false` makes every site
+ * Starts it. `listeners` are those of `startEnvoy`; the login page is in all of them, and `config` is told
+ * `elsewhereOrigin` and `loginOrigin`. `tls: false` makes every site
  * one of plain http.
  */
 export async function startWorld({
@@ -38,9 +39,13 @@ export async function startWorld({
       ),
     );
     const loginUrl = login.url(LOGIN_HOST, "/start");
+    const sites = {
+      elsewhereOrigin: elsewhere.url(ELSEWHERE_HOST, ""),
+      loginOrigin: login.url(LOGIN_HOST, ""),
+    };
     const withLogin = (config) => (shipped) => {
       shipped.session.login_url = loginUrl;
-      return config?.(shipped) ?? shipped;
+      return config?.(shipped, sites) ?? shipped;
     };
     const envoy = keep(
       await startEnvoy({
