@@ -28,11 +28,7 @@ export async function startSite(answer, { tls = false } = {}) {
         listener,
       )
     : createHttp(listener);
-  const sockets = new Set();
-  const keep = (socket) => sockets.add(socket.once("close", () => sockets.delete(socket)));
-  server.on("connection", keep).on("secureConnection", keep);
-  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address();
+  const { port, stop } = await listen(server);
 
   return {
     port,
@@ -42,12 +38,22 @@ export async function startSite(answer, { tls = false } = {}) {
     url: (host, path = "/") => `${tls ? "https" : "http"}://${host}:${port}${path}`,
     /** What it was asked since the last call of this. */
     taken: () => requests.splice(0),
-    async stop() {
-      const closed = new Promise((resolve) => server.close(resolve));
-      for (const socket of sockets) socket.destroy();
-      await closed;
-    },
+    stop,
   };
+}
+
+/** Lets a server listen on a port of this machine that the kernel chooses. `stop` ends it and all that is open. */
+export async function listen(server) {
+  const sockets = new Set();
+  const keep = (socket) => sockets.add(socket.once("close", () => sockets.delete(socket)));
+  server.on("connection", keep).on("secureConnection", keep);
+  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const stop = async () => {
+    const closed = new Promise((resolve) => server.close(resolve));
+    for (const socket of sockets) socket.destroy();
+    await closed;
+  };
+  return { port: server.address().port, stop };
 }
 
 /** What is kept of a request, upgrade requests included. */
