@@ -620,6 +620,38 @@ fn keycloak_the_page_of_the_client_signs_a_browser_in() {
     assert_eq!(seen(&get(port, "/inbox", &[host, ("cookie", cookie)]), "x-user-name"), ["alice"]);
 }
 
+#[test]
+fn keycloak_the_sign_in_page_fits_the_filter_and_stands_outside_of_it() {
+    let bootstrap = keycloak_bootstrap();
+    let plugin = shipped::plugin_config(&bootstrap);
+    let port = KEYCLOAK.envoy.port("app");
+    let page = |path: &str| get(port, path, &[("host", "login.example.com:443")]);
+
+    let settings = page("/api/keycloak/settings");
+    assert_eq!(settings.header("content-type"), Some("application/json"));
+    let settings = settings.json();
+    let setting = |name: &str| settings[format!("che.keycloak.{name}")].as_str().unwrap().to_owned();
+    assert_eq!(format!("{}/realms/{}", setting("auth_server_url"), setting("realm")), REALM);
+    assert_eq!(setting("jwks.endpoint"), format!("{REALM}/protocol/openid-connect/certs"));
+    assert_eq!(plugin["providers"][0]["required_claims"]["azp"], json!([setting("client_id")]));
+
+    let loader = page("/loader.html");
+    assert_eq!((loader.status, loader.header("content-type")), (200, Some("text/html")));
+    let policy = loader.header("content-security-policy").unwrap();
+    for application in page("/loader.json").json()["applications"].as_array().unwrap() {
+        let origin = application["url"].as_str().unwrap().trim_end_matches('/');
+        for directive in ["connect-src", "frame-src", "form-action"] {
+            let part = policy.split(';').find(|part| part.trim_start().starts_with(directive)).unwrap();
+            assert!(part.split_whitespace().any(|source| source == origin), "{directive}: {policy}");
+        }
+    }
+
+    // No filter there, and nothing that it would guard.
+    for path in ["/", "/jwt/auth", "/healthz", "/loader.html/x", "/%2e%2e/"] {
+        assert_eq!(page(path).status, 404, "{path}");
+    }
+}
+
 // Both.
 
 #[test]
