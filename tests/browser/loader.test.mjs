@@ -73,7 +73,8 @@ test("a deep link, the provider's login page, and back to the very place", async
   for (const referer of referers) assert.ok(!/loader\.html/.test(referer), referer);
   assert.deepEqual(complaints, []);
 
-  const [cookie] = await context.cookies(world.origin);
+  const cookies = await context.cookies(world.origin);
+  const cookie = cookies.find(({ name }) => name === "access_token");
   assert.deepEqual(
     { value: cookie.value, httpOnly: cookie.httpOnly, secure: cookie.secure, sameSite: cookie.sameSite },
     { value: token, httpOnly: true, secure: true, sameSite: "Lax" },

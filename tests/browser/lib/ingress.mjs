@@ -8,12 +8,13 @@ import { listen } from "./site.mjs";
 
 /**
  * Starts one. `hosts` may be filled later: the port behind each name; so may `prefixes`: what is taken off the paths
- * of a host. `sent(host)` is all that browsers sent to it: request lines, headers, bodies and what went through
+ * of a host, and `cookieless`: whose cookies no browser ever gets. `sent(host)` is all that browsers sent to it: request lines, headers, bodies and what went through
  * WebSockets. `statuses(host)` is what was answered.
  */
 export async function startIngress(hosts = {}) {
   const records = [];
   const prefixes = {};
+  const cookieless = new Set();
   const server = createServer({
     cert: read("tests/browser/lib/certificate.pem"),
     key: read("tests/rig/keys/b.pem"),
@@ -51,7 +52,8 @@ export async function startIngress(hosts = {}) {
       },
       (answer) => {
         one.status = answer.statusCode;
-        response.writeHead(answer.statusCode, answer.rawHeaders);
+        if (cookieless.has(one.host)) delete answer.headers["set-cookie"];
+        response.writeHead(answer.statusCode, cookieless.has(one.host) ? answer.headers : answer.rawHeaders);
         answer.pipe(response);
       },
     );
@@ -80,6 +82,7 @@ export async function startIngress(hosts = {}) {
     port,
     hosts,
     prefixes,
+    cookieless,
     records,
     origin: (host) => `https://${host}:${port}`,
     sent: (host) => of(host).map(({ bytes }) => Buffer.concat(bytes).toString("latin1")),
