@@ -75,7 +75,19 @@ browser: build
     set -eu
     node=$(tests/bring node)
     tests/bring browser >/dev/null
+    tests/bring jupyter >/dev/null
     exec "$node" --test --test-concurrency=2 --test-timeout=170000 --test-reporter=spec tests/browser/*.test.mjs
+
+# The same product in its real surroundings: Keycloak, Theia, JupyterLab for a while. Needs Java, Maven and a C++ compiler
+[no-exit-message]
+test-deploy: build
+    #!/bin/sh
+    set -eu
+    node=$(tests/bring node)
+    for tool in browser jupyter keycloak theia; do
+        tests/bring "$tool" >/dev/null
+    done
+    exec "$node" --test --test-concurrency=2 --test-timeout=600000 --test-reporter=spec tests/browser/deploy/*.test.mjs
 
 # All that must pass
 test: lint build && browser instructions
