@@ -76,7 +76,7 @@ export async function startLoaderWorld({
             plugin(shipped);
             setPluginConfig(one, shipped);
           }
-          change(bootstrap, { site, manager });
+          change(bootstrap, { site, manager, loginOrigin });
         },
       }),
     );
