@@ -62,12 +62,15 @@ function setVisit(address, workspaceId) {
   visit = { target, app, workspaceId };
 }
 
-/** So that this page can be loaded again. */
-function rememberVisit() {
+/** The address of this page for this visit. */
+function ownAddress() {
   const { target, workspaceId } = visit;
   const query = new URLSearchParams({ redirectUrl: target.href, ...(workspaceId && { workspaceId }) });
-  history.replaceState(null, "", `${here}?${query}`);
+  return `${here}?${query}`;
 }
+
+/** So that this page can be loaded again. */
+const rememberVisit = () => history.replaceState(null, "", ownAddress());
 
 // At the provider
 
@@ -203,7 +206,7 @@ function ways() {
     forget(visit.target);
     signInAnew(options);
   };
-  if (framed) return [["Sign in in a window of its own", () => open(visit.target, "_blank", "noopener")]];
+  if (framed) return [["Sign in in a window of its own", () => open(ownAddress(), "_blank", "noopener")]];
   return [
     ["Try again", anew()],
     ["Use another account", anew({ prompt: "login" })],
