@@ -1,4 +1,4 @@
-// An application that nobody here wrote, behind the filter, with the configuration of docs/applications.md.
+// An application that nobody here wrote, behind the filter, with nothing configured but who issues tokens and a session.
 
 import assert from "node:assert/strict";
 import { setTimeout as sleep } from "node:timers/promises";
