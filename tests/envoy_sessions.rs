@@ -72,6 +72,24 @@ fn a_form_without_end_is_cut_off() {
     is_alive(&place);
 }
 
+#[test]
+fn a_form_that_never_ends_is_refused() {
+    let place = Place::start();
+    let token = good();
+    let form = format!("token={token}&redirectUrl=/app");
+    // Envoy drops the trailers of HTTP/1.1 unless it is told not to: this one has an end.
+    let with_trailers = format!("{:x}\r\n{form}\r\n0\r\nx-trailer: a\r\n\r\n", form.len());
+    let whole = form_head("transfer-encoding: chunked") + &with_trailers;
+    let mut unfinished = TcpStream::connect((Ipv4Addr::LOCALHOST, place.port)).expect("a connection");
+    unfinished.write_all((form_head("content-length: 10") + "token").as_bytes()).expect("a part");
+    is_signed_in(&http::send(place.port, whole.as_bytes()), &token);
+    unfinished.set_read_timeout(Some(45 * SECOND)).expect("a limit");
+    let mut answer = [0; 12];
+    unfinished.read_exact(&mut answer).expect("an answer");
+    assert_eq!(&answer, b"HTTP/1.1 501");
+    is_alive(&place);
+}
+
 /// Envoy holds back the body of a paused request unless it is told not to: then nobody may wait for ever.
 #[test]
 fn where_the_host_holds_forms_back_it_is_said() {

@@ -159,11 +159,12 @@ impl HttpContext for Stream {
     /// Entered for every body; only a form that may hold a token is of interest.
     fn on_http_request_body(&mut self, size: usize, end_of_stream: bool) -> Action {
         let (Listed::Form, Some(filter)) = (self.listed, &self.filter) else { return Action::Continue };
-        filter.forms.remove(self.id);
         let too_much = Policy::MAX_FORM_BYTES.saturating_add(1);
         if !end_of_stream && size < too_much {
+            filter.forms.goes_on(self.id);
             return Action::Pause;
         }
+        filter.forms.remove(self.id);
         self.listed = Listed::Nowhere;
         let form = hostcalls::get_buffer(BufferType::HttpRequestBody, 0, too_much).ok();
         match form.and_then(|form| filter.handle(Some(&form.unwrap_or_default()))) {

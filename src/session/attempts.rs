@@ -7,7 +7,7 @@
 use super::Session;
 use crate::access;
 use crate::cookie::{self, CookieTemplate, SameSite, Secure};
-use crate::extract::{Carrier, TokenSources};
+use crate::extract::{Candidate, Carrier, TokenSources};
 use crate::http::{RequestHead, hex};
 use crate::jwt::sha256;
 
@@ -69,8 +69,9 @@ impl Session {
             Refused { count: 1, page, cookie: cookie.map(|own| tag(own.bytes())).unwrap_or_default() };
         if let Some(before) = self.marker(head).and_then(Refused::parse) {
             let is_same_page = before.page == now.page;
-            let brought_token = candidates.iter().any(|candidate| candidate.carrier == Carrier::Query)
-                || !now.cookie.is_empty() && now.cookie != before.cookie;
+            let is_link = |own: &Candidate<'_>| own.carrier == Carrier::Query && own.looks_like_token();
+            let brought_token =
+                candidates.iter().any(is_link) || !now.cookie.is_empty() && now.cookie != before.cookie;
             if brought_token || is_same_page && before.count >= self.patience(head) {
                 return Attempt::Again;
             }
