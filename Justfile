@@ -90,7 +90,7 @@ test-deploy: build
     exec "$node" --test --test-concurrency=2 --test-timeout=600000 --test-reporter=spec tests/browser/deploy/*.test.mjs
 
 # All that must pass
-test: lint build && browser instructions
+test: lint demo && browser instructions
     cargo test --locked --workspace
     # The oldest Envoy that is supported: once more with it what is called envoy*, for nothing else starts one.
     ENVOY_VERSION=1.36.4 cargo test --locked --workspace --test 'envoy*'

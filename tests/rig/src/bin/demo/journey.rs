@@ -18,7 +18,11 @@ pub(crate) fn walk(port: u16, upstream: &Upstream, issuer: &Issuer) -> ExitCode 
     let login = format!("/login?redirectUrl={}", utf8_percent_encode(&here, UNRESERVED));
 
     walk.step("No token, from a script", &Ask::script("GET", notes), &refuses(401, "missing_token"));
-    walk.step("No token, from a browser", &Ask::browser("GET", notes, "none"), &redirects(302, &login));
+    walk.step(
+        "No token, from a browser",
+        &Ask::browser("GET", notes, "none"),
+        &Effect { set_cookie: Some(LED_AWAY.into()), ..redirects(302, &login) },
+    );
     walk.step(
         "Token in a header",
         &Ask::script("GET", notes).with("authorization", &bearer),
@@ -93,5 +97,7 @@ pub(crate) fn walk(port: u16, upstream: &Upstream, issuer: &Issuer) -> ExitCode 
 
 /// RFC 3986 section 2.3.
 const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+/// Remembers that the login page has its turn, so that nobody is led in circles.
+const LED_AWAY: &str = "access_token.login=1-a3481f75-; Path=/; Max-Age=…; HttpOnly; SameSite=Lax";
 const SET: &str = "access_token=eyJhb…; Path=/; Max-Age=…; HttpOnly; SameSite=Lax";
 const CLEARED: &str = "access_token=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax";
