@@ -14,13 +14,14 @@ pub struct RequestHead<'r> {
     target: &'r [u8],
     fields: &'r [Field],
     form: Option<&'r [u8]>,
+    may_wait: bool,
 }
 
 impl<'r> RequestHead<'r> {
     /// Takes the header map of a request, `:method`, `:authority` and `:path` included; one that is missing is empty.
     #[must_use]
     pub fn new(fields: &'r [Field]) -> Self {
-        let mut head = Self { method: b"", authority: b"", target: b"", fields, form: None };
+        let mut head = Self { method: b"", authority: b"", target: b"", fields, form: None, may_wait: true };
         for (name, value) in fields {
             match name.as_str() {
                 ":method" => head.method = value,
@@ -36,6 +37,18 @@ impl<'r> RequestHead<'r> {
     #[must_use]
     pub const fn with_form(self, form: &'r [u8]) -> Self {
         Self { form: Some(form), ..self }
+    }
+
+    /// The same, of a request that has waited long enough.
+    #[must_use]
+    pub const fn without_waiting(self) -> Self {
+        Self { may_wait: false, ..self }
+    }
+
+    /// Whether the request may wait for what is being fetched.
+    #[must_use]
+    pub const fn may_wait(&self) -> bool {
+        self.may_wait
     }
 
     /// The form that came with it, where it was read.
@@ -155,6 +168,8 @@ pub enum GrpcStatus {
     PermissionDenied,
     /// 16
     Unauthenticated,
+    /// 14
+    Unavailable,
 }
 
 impl GrpcStatus {
@@ -165,6 +180,7 @@ impl GrpcStatus {
             Self::InvalidArgument => 3,
             Self::PermissionDenied => 7,
             Self::Unauthenticated => 16,
+            Self::Unavailable => 14,
         }
     }
 }

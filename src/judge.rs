@@ -14,6 +14,8 @@ pub(crate) struct Judge<'p, C, S> {
     pub clock: &'p C,
     pub signatures: &'p S,
     pub budget: Budget,
+    /// The feed that might have helped one of the tokens.
+    pub missing: Option<usize>,
 }
 
 /// What came of it.
@@ -25,10 +27,15 @@ pub(crate) struct Judged<'c, 'r> {
 
 impl<C: Clock, S: Signatures> Judge<'_, C, S> {
     pub fn verify(&mut self, candidate: &Candidate<'_>) -> Result<Rc<KnownToken>, VerifyError> {
-        self.policy.verify(candidate, self.clock, &mut self.budget, self.signatures)
+        let verdict = self.policy.verify(candidate, self.clock, &mut self.budget, self.signatures);
+        if let Err(fault) = &verdict {
+            self.missing = self.missing.or_else(|| fault.feed());
+        }
+        verdict
     }
 
-    /// Takes the first candidate that is valid and `may` be used. Else the rejection is that of the first one.
+    /// Takes the first candidate that is valid and `may` be used. Else the rejection is that of the first one, but for a lack
+    /// of ours.
     pub fn judge<'c, 'r>(
         &mut self,
         candidates: &'c [Candidate<'r>],
@@ -43,6 +50,7 @@ impl<C: Clock, S: Signatures> Judge<'_, C, S> {
                     Ok(_) => true,
                     Err(fault) => {
                         fault.is_of_a_genuine_token_for_elsewhere()
+                            || fault.is_of_the_proxy()
                             || *fault == VerifyError::TooManySignatures
                     }
                 };
@@ -52,7 +60,12 @@ impl<C: Clock, S: Signatures> Judge<'_, C, S> {
                     return Judged { verdict: Ok((candidate, token)), cookies_are_dead: false };
                 }
                 Ok(_) => forbidden = true,
-                Err(fault) => first = first.or(Some(fault)),
+                Err(fault) => {
+                    let is_ours = first.as_ref().is_some_and(VerifyError::is_of_the_proxy);
+                    if first.is_none() || fault.is_of_the_proxy() && !is_ours {
+                        first = Some(fault);
+                    }
+                }
             }
         }
         let rejection = match first {

@@ -47,7 +47,12 @@ pub(crate) fn decide<'d>(
     };
     let token = match policy.verify(&candidate, clock, &mut Budget::default(), signatures) {
         Ok(token) => token,
-        Err(fault) => return refuse(policy, Rejection::Token(fault), head),
+        Err(fault) => {
+            return match fault.feed().filter(|feed| policy.is_worth_waiting(*feed, head, clock)) {
+                Some(feed) => Decision::Await { feed },
+                None => refuse(policy, Rejection::Token(fault), head),
+            };
+        }
     };
     match (auth, session) {
         (Some(session), _) => sign_in(policy, session, candidate.carrier, &token.jwt, head, clock),
@@ -121,6 +126,7 @@ fn refuse(policy: &Policy, rejection: Rejection, head: &RequestHead<'_>) -> Deci
         | Rejection::FormTooLarge
         | Rejection::FormUnreadable
         | Rejection::TokenTooLarge => failure(&rejection),
+        Rejection::Token(fault) if fault.is_of_the_proxy() => failure(&rejection),
         Rejection::HiddenSession
         | Rejection::MethodNotAllowed
         | Rejection::NoCredentials
@@ -141,7 +147,8 @@ fn login(policy: &Policy) -> Option<(&Session, &Login)> {
 }
 
 fn failure(rejection: &Rejection) -> Response {
-    plain(403, format!("jwtproxy: unable to verify request: {}", message(rejection)))
+    let status = if rejection.status() == 503 { 503 } else { 403 };
+    plain(status, format!("jwtproxy: unable to verify request: {}", message(rejection)))
 }
 
 fn plain(status: u16, text: impl Into<Vec<u8>>) -> Response {
@@ -184,7 +191,11 @@ fn message(rejection: &Rejection) -> String {
             ) => "Could not parse JWT",
             VerifyError::MissingKid => "Missing 'kid' claim",
             VerifyError::NotYetValid { .. } => "Missing or invalid 'nbf' claim",
-            VerifyError::UnknownIssuer | VerifyError::UnknownKey => "Unexpected key server error",
+            VerifyError::KeysUnavailable { .. }
+            | VerifyError::RevocationsUnavailable { .. }
+            | VerifyError::UnknownIssuer
+            | VerifyError::UnknownKey { .. } => "Unexpected key server error",
+            VerifyError::Revoked { .. } => "Token is revoked",
         },
     };
     text.to_owned()

@@ -18,8 +18,9 @@
 //!
 //! The core ([`Policy::decide`]) takes values and returns a [`Decision`]; it knows no host and no clock. The adapter to
 //! Envoy holds no rule. Modules depend on each other in one direction, which `tests/architecture.rs` holds:
-//! `host`, `decide`, `strict`, `jwtproxy`, `config`, `sign_out`, `judge`, `refuse`, `policy`, `token_cache`, `claim_headers`,
-//! `streams`, `session`, `extract`, `reply`, `page`, `access`, `path`, `cookie`, `address`, `http`, `jwt`.
+//! `host`, `decide`, `strict`, `jwtproxy`, `config`, `sign_out`, `judge`, `refuse`, `take`, `policy`, `token_cache`,
+//! `claim_headers`, `ended`, `streams`, `session`, `extract`, `reply`, `page`, `access`, `path`, `cookie`, `address`, `http`,
+//! `feed`, `jwt`.
 
 mod access;
 mod address;
@@ -27,7 +28,9 @@ mod claim_headers;
 mod config;
 mod cookie;
 mod decide;
+mod ended;
 mod extract;
+pub mod feed;
 #[cfg(target_family = "wasm")]
 mod host;
 pub mod http;
@@ -43,11 +46,13 @@ mod session;
 mod sign_out;
 mod streams;
 mod strict;
+mod take;
 mod token_cache;
 
 pub use config::{ConfigError, Env};
+pub use ended::{EndedSession, EndedSessions};
 pub use http::{Field, GrpcStatus, HeadEdit, RequestHead, Response};
 pub use jwt::{Clock, NumericDate, RustCrypto, Signatures, TokenHash};
 pub use policy::{Answer, Decision, Event, Forward, Policy};
 pub use reply::Rejection;
-pub use streams::EndedSession;
+pub use take::FeedFault;

@@ -1,17 +1,20 @@
 //! A configuration, ready to judge, and what both profiles do with a request once it is judged.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::rc::Rc;
 
 use crate::access::Preflight;
 use crate::claim_headers::ClaimHeaders;
+use crate::ended::{EndedSession, EndedSessions};
 use crate::extract::{Candidate, ForwardToken, Place, TokenSources, Winner};
+use crate::feed::Feeds;
 use crate::http::{HeadEdit, RequestHead, Response};
-use crate::jwt::{Budget, Clock, NumericDate, Signatures, TokenHash, VerifiedJwt, Verifier, VerifyError};
+use crate::jwt::{Budget, Clock, NumericDate, Revocation, Signatures, VerifiedJwt, Verifier, VerifyError};
 use crate::path::{PublicMatch, PublicPaths};
 use crate::reply::Rejection;
 use crate::session::Session;
-use crate::streams::{EndedSession, Expiry};
+use crate::streams::Expiry;
 use crate::token_cache::{KnownToken, TokenCache};
 
 /// A configuration, ready to judge requests. Made by [`Policy::from_json`].
@@ -27,6 +30,10 @@ pub struct Policy {
     pub(crate) session: Option<Session>,
     pub(crate) claim_headers: ClaimHeaders,
     pub(crate) expiry: Expiry,
+    pub(crate) feeds: Feeds,
+    pub(crate) ended: EndedSessions,
+    /// How often what is revoked has changed.
+    pub(crate) revocations: Cell<u32>,
     pub(crate) fingerprint: [u8; 32],
     pub(crate) warnings: Vec<String>,
 }
@@ -38,6 +45,11 @@ pub enum Decision<'d> {
     Answer(Answer),
     /// The upstream answers it.
     Forward(Forward<'d>),
+    /// The request needs what that feed may bring, and is judged again when it did or could not.
+    Await {
+        /// The number of the feed.
+        feed: usize,
+    },
     /// The body is a form that may hold a token. When it is complete, or longer than [`Policy::MAX_FORM_BYTES`], the request
     /// is judged again [with it](RequestHead::with_form).
     ReadForm,
@@ -110,8 +122,9 @@ impl Forward<'_> {
 
     /// The token, if this opens a stream that ends with its session.
     #[must_use]
-    pub fn stream(&self) -> Option<TokenHash> {
-        self.policy.expiry.ends_stream(&self.head).then(|| self.jwt().map(VerifiedJwt::hash)).flatten()
+    pub fn stream(&self) -> Option<Rc<KnownToken>> {
+        let (known, _) = self.token.as_ref().filter(|_| self.policy.expiry.ends_stream(&self.head))?;
+        Some(Rc::clone(known))
     }
 
     /// Gives the upstream the verified token in a header; a client must not hand it one there.
@@ -173,6 +186,7 @@ impl Policy {
     ) -> Result<Rc<KnownToken>, VerifyError> {
         let is_timely = |jwt: &VerifiedJwt| self.verifier.is_timely(jwt, clock.recent());
         if let Some(known) = self.tokens.get(candidate.bytes(), is_timely) {
+            self.check_revoked(&known)?;
             return Ok(known);
         }
         // A token is ASCII; what is not even UTF-8 has no parts.
@@ -180,9 +194,43 @@ impl Policy {
         let (jwt, claims) = self.verifier.verify(compact, clock, budget, signatures)?;
         let headers = self.claim_headers.prepare(&jwt, &claims);
         let told = self.session.as_ref().and_then(|session| session.told(&claims));
-        let known = Rc::new(KnownToken { jwt, headers, told });
+        let known = Rc::new(KnownToken::new(jwt, headers, told));
         self.tokens.add(&known);
+        self.check_revoked(&known)?;
         Ok(known)
+    }
+
+    /// Whether a verified token is revoked; what is revoked changes seldom, so a token is compared with it once.
+    ///
+    /// # Errors
+    /// It is revoked, or nobody can say.
+    pub(crate) fn check_revoked(&self, known: &KnownToken) -> Result<(), VerifyError> {
+        let current = self.revocations.get();
+        if known.passed.get() == current {
+            return Ok(());
+        }
+        self.verifier.check_revoked(&known.jwt)?;
+        if self.revokes_on_logout() && self.ended.has(&known.jwt) {
+            return Err(VerifyError::Revoked { by: Revocation::SignOut });
+        }
+        known.passed.set(current);
+        Ok(())
+    }
+
+    /// Whether a token that opened a stream was revoked since.
+    #[must_use]
+    pub fn is_revoked(&self, known: &KnownToken) -> bool {
+        matches!(self.check_revoked(known), Err(VerifyError::Revoked { .. }))
+    }
+
+    fn revokes_on_logout(&self) -> bool {
+        self.session.as_ref().is_some_and(|session| session.revoke_on_logout)
+    }
+
+    /// Whether sign-outs are to be known to all workers.
+    #[must_use]
+    pub fn remembers_sign_outs(&self) -> bool {
+        self.ends_streams() || self.revokes_on_logout()
     }
 
     /// The longest form that is read, in bytes.

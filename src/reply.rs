@@ -59,7 +59,8 @@ impl Rejection {
     #[must_use]
     pub const fn is_about_credentials(&self) -> bool {
         match self {
-            Self::HiddenSession | Self::NoCredentials | Self::OtherSession | Self::Token(_) => true,
+            Self::Token(fault) => !fault.is_of_the_proxy(),
+            Self::HiddenSession | Self::NoCredentials | Self::OtherSession => true,
             Self::CookieBlocked
             | Self::Csrf
             | Self::FormTooLarge
@@ -83,6 +84,7 @@ impl Rejection {
             Self::MethodNotAllowed => 405,
             Self::HiddenSession | Self::OtherSession => 409,
             Self::Token(fault) if fault.is_of_a_genuine_token_for_elsewhere() => 403,
+            Self::Token(fault) if fault.is_of_the_proxy() => 503,
             Self::NoCredentials | Self::Token(_) => 401,
             Self::FormTooLarge | Self::TokenTooLarge => 413,
             Self::FormUnreadable => 501,
@@ -103,6 +105,10 @@ impl Rejection {
             Self::TokenTooLarge => "The token is too large for a cookie.",
             Self::Token(fault) => match fault {
                 VerifyError::Expired { .. } => "The token has expired.",
+                VerifyError::KeysUnavailable { .. } | VerifyError::RevocationsUnavailable { .. } => {
+                    "Nobody can be let in at the moment. Please try again."
+                }
+                VerifyError::Revoked { .. } => "The token has been revoked.",
                 VerifyError::NotYetValid { .. } | VerifyError::IssuedInFuture { .. } => {
                     "The token is not valid yet."
                 }
@@ -119,7 +125,7 @@ impl Rejection {
                 | VerifyError::MissingKid
                 | VerifyError::TooManySignatures
                 | VerifyError::UnknownIssuer
-                | VerifyError::UnknownKey => "The token is not valid.",
+                | VerifyError::UnknownKey { .. } => "The token is not valid.",
             },
         }
     }
@@ -131,6 +137,7 @@ impl Rejection {
             409 => "Conflict",
             413 => "Content Too Large",
             501 => "Not Implemented",
+            503 => "Service Unavailable",
             _ => "Forbidden",
         }
     }
@@ -139,6 +146,7 @@ impl Rejection {
     fn challenge(&self) -> Option<Cow<'static, str>> {
         match self {
             Self::NoCredentials => Some("Bearer realm=\"jwtproxy\"".into()),
+            Self::Token(fault) if fault.is_of_the_proxy() => None,
             Self::Token(_) => {
                 let error = if self.status() == 403 { "insufficient_scope" } else { "invalid_token" };
                 let parts = [
@@ -190,6 +198,7 @@ impl Rejection {
         match self.status() {
             401 => GrpcStatus::Unauthenticated,
             403 => GrpcStatus::PermissionDenied,
+            503 => GrpcStatus::Unavailable,
             _ => GrpcStatus::InvalidArgument,
         }
     }
@@ -200,6 +209,9 @@ impl Rejection {
         let mut response = Response::new(self.status());
         if let Some(challenge) = self.challenge() {
             response = response.with("www-authenticate", challenge);
+        }
+        if self.status() == 503 {
+            response = response.with("retry-after", "2");
         }
         match asking {
             Asking::Grpc => {

@@ -1,13 +1,12 @@
 //! The sign-out endpoint: number 7 of the crate documentation.
 
 use crate::access::Asking;
-use crate::extract::Carrier;
+use crate::ended::EndedSession;
 use crate::http::{RequestHead, Response};
 use crate::jwt::{Budget, Clock, Signatures};
 use crate::policy::{Decision, Event, Policy, answer, see_other};
 use crate::reply::Rejection;
 use crate::session::{Endpoint, Session};
-use crate::streams::EndedSession;
 
 impl Policy {
     /// Ends a session; in both profiles.
@@ -30,11 +29,12 @@ impl Policy {
         };
         let response =
             response.with_each("set-cookie", session.end(head)).with("referrer-policy", "no-referrer");
-        let ended = if self.ends_streams() { self.sessions(head, clock, signatures) } else { Vec::new() };
+        let ended =
+            if self.remembers_sign_outs() { self.sessions(head, clock, signatures) } else { Vec::new() };
         answer(session.with_cors(head, response), Event::SignedOut(ended))
     }
 
-    /// The sessions that the cookies of a request are of.
+    /// The sessions of the tokens that a request brings.
     fn sessions(
         &self,
         head: &RequestHead<'_>,
@@ -43,8 +43,11 @@ impl Policy {
     ) -> Vec<EndedSession> {
         let mut budget = Budget::default();
         let candidates = self.sources.candidates(head);
-        let cookies = candidates.iter().filter(|candidate| candidate.carrier == Carrier::Cookie);
-        let known = cookies.filter_map(|cookie| self.verify(cookie, clock, &mut budget, signatures).ok());
-        known.map(|known| EndedSession { token: known.jwt.hash(), expires: known.jwt.expires() }).collect()
+        let known = candidates
+            .iter()
+            .filter_map(|candidate| self.verify(candidate, clock, &mut budget, signatures).ok());
+        known
+            .map(|known| EndedSession { token: known.jwt.hash(), until: self.verifier.end(&known.jwt) })
+            .collect()
     }
 }

@@ -4,20 +4,11 @@ use std::borrow::Cow;
 
 use crate::access;
 use crate::http::{HeadEdit, RequestHead};
-use crate::jwt::{NumericDate, TokenHash, VerifiedJwt};
+use crate::jwt::{NumericDate, VerifiedJwt};
 
 /// Envoy's router ends a stream after so many milliseconds; zero would be no limit. It believes clients that it takes for
 /// internal.
 const DURATION: &str = "x-envoy-upstream-stream-duration-ms";
-
-/// A session that is over before its token has expired.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct EndedSession {
-    /// Its token.
-    pub token: TokenHash,
-    /// When it would have expired.
-    pub expires: Option<NumericDate>,
-}
 
 /// What follows from the expiry of a token for what it opened.
 #[derive(Clone, Debug, Default)]

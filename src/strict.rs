@@ -60,7 +60,7 @@ pub(crate) fn decide<'d>(
     } else if opens_link {
         candidates = put_first(candidates, |carrier| carrier == Carrier::Query);
     }
-    let mut judge = Judge { policy, clock, signatures, budget: Budget::default() };
+    let mut judge = Judge { policy, clock, signatures, budget: Budget::default(), missing: None };
     let judged = judge.judge(&candidates, |candidate| {
         // 5. A cookie must not speak for another site.
         candidate.carrier != Carrier::Cookie
@@ -71,8 +71,13 @@ pub(crate) fn decide<'d>(
     });
     let (candidate, token) = match judged.verdict {
         Ok(winner) => winner,
-        // 6., 8. and 10.
-        Err(rejection) => return policy.refuse(rejection, head, judged.cookies_are_dead),
+        Err(rejection) => {
+            return match judge.missing.filter(|feed| policy.is_worth_waiting(*feed, head, clock)) {
+                Some(feed) => Decision::Await { feed },
+                // 6., 8. and 10.
+                None => policy.refuse(rejection, head, judged.cookies_are_dead),
+            };
+        }
     };
 
     match endpoint {
@@ -132,7 +137,15 @@ fn sign_in(
                 Ok(_) | Err(VerifyError::TooManySignatures) => {
                     return judge.policy.refuse(Rejection::OtherSession, head, false);
                 }
-                Err(_) => {}
+                // Nor must one whose key is not known yet.
+                Err(fault) => {
+                    let feed = fault.feed();
+                    if let Some(feed) =
+                        feed.filter(|feed| judge.policy.is_worth_waiting(*feed, head, judge.clock))
+                    {
+                        return Decision::Await { feed };
+                    }
+                }
             }
         }
         if !own && session.cookie_is_hidden(head) {

@@ -1,6 +1,6 @@
 //! Tokens that were verified a moment ago, so that each is verified once.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::rc::Rc;
@@ -20,6 +20,16 @@ pub struct KnownToken {
     pub headers: PreparedHeaders,
     /// The claims that its page is told, as a JSON object.
     pub told: Option<String>,
+    /// The state of what is revoked with which it was compared last.
+    pub passed: Cell<u32>,
+}
+
+impl KnownToken {
+    /// A token that was not yet compared with what is revoked.
+    #[must_use]
+    pub const fn new(jwt: VerifiedJwt, headers: PreparedHeaders, told: Option<String>) -> Self {
+        Self { jwt, headers, told, passed: Cell::new(0) }
+    }
 }
 
 /// The verified tokens of one configuration in one worker.
@@ -53,6 +63,13 @@ impl TokenCache {
         }
     }
 
+    /// Forgets all: they were verified by keys that are no more.
+    pub fn clear(&self) {
+        if let Ok(mut tokens) = self.0.try_borrow_mut() {
+            tokens.clear();
+        }
+    }
+
     /// How many tokens it remembers.
     pub fn len(&self) -> usize {
         self.0.try_borrow().map_or(0, |tokens| tokens.len())
@@ -79,9 +96,8 @@ impl Weighter<Compact, Rc<KnownToken>> for Bytes {
     fn weight(&self, Compact(compact): &Compact, known: &Rc<KnownToken>) -> u64 {
         /// Of the cache and of the allocator, for an entry and its parts.
         const OVERHEAD: usize = 256;
-        let subject = known.jwt.subject().map_or(0, str::len);
         let told = known.told.as_ref().map_or(0, String::len);
-        let bytes = [compact.len(), subject, known.headers.bytes(), told, OVERHEAD];
+        let bytes = [compact.len(), known.jwt.bytes(), known.headers.bytes(), told, OVERHEAD];
         bytes.into_iter().fold(0, |sum, bytes| sum.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX)))
     }
 }

@@ -479,7 +479,7 @@ fn check(
         }
         (Decision::Answer(_), Outcome::Forwarded { .. })
         | (Decision::Forward(_), Outcome::Answered { .. })
-        | (Decision::ReadForm, _) => Err("decision and outcome differ".into()),
+        | (Decision::Await { .. } | Decision::ReadForm, _) => Err("decision and outcome differ".into()),
     }
 }
 

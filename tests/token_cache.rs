@@ -88,7 +88,7 @@ impl<S: Signatures> Place<S> {
                 }
             },
             Decision::Forward(forward) => format!("{:?}", forward.edits()),
-            Decision::ReadForm => panic!("no form came"),
+            Decision::Await { .. } | Decision::ReadForm => panic!("no form came, and nothing is fetched"),
         }
     }
 

@@ -1,6 +1,7 @@
 //! From the JSON that an operator writes to a [`Policy`], or to the reason why not.
 
 mod error;
+mod feeds;
 mod keys;
 mod paths;
 mod providers;
@@ -8,8 +9,12 @@ mod reader;
 mod session;
 mod sources;
 
+use std::cell::Cell;
+
 use serde_json::Value;
 
+use crate::ended::EndedSessions;
+use crate::feed::{Feed, Feeds};
 use crate::jwt::{Json, Profile, Verifier, sha256};
 use crate::path::PlainPath;
 use crate::policy::Policy;
@@ -37,6 +42,7 @@ struct Reading<'e> {
     env: &'e dyn Env,
     profile: Profile,
     warnings: Vec<String>,
+    feeds: Vec<Feed>,
 }
 
 impl Reading<'_> {
@@ -81,13 +87,11 @@ impl Policy {
         let root = Node::root(&value);
         let fields = root.fields(FIELDS)?;
         let profile = fields.read("profile", |node| node.word(PROFILES))?.unwrap_or(Profile::Strict);
-        let mut reading = Reading { env, profile, warnings: Vec::new() };
+        let mut reading = Reading { env, profile, warnings: Vec::new(), feeds: Vec::new() };
         let (mut providers, claim_headers, fingerprint) = match fields.get("providers") {
             Some(node) => {
                 let (providers, claim_headers) = providers::providers(&node, &mut reading)?;
-                // The Display of a value can indent, too, and brings along what that needs.
-                let text = serde_json::to_string(node.value()).unwrap_or_default();
-                (providers, claim_headers, sha256(text.as_bytes()))
+                (providers, claim_headers, fingerprint(node.value()))
             }
             None => return fields.refuse("providers", "write at least one provider, with a key"),
         };
@@ -126,10 +130,25 @@ impl Policy {
             session,
             claim_headers,
             expiry,
+            feeds: Feeds::new(reading.feeds),
+            ended: EndedSessions::default(),
+            revocations: Cell::new(1),
             fingerprint,
             warnings: reading.warnings,
         })
     }
+}
+
+/// A hash of the providers but for what they revoke: who is signed out stays so when somebody else is revoked.
+fn fingerprint(providers: &Value) -> [u8; 32] {
+    let mut providers = providers.clone();
+    for provider in providers.as_array_mut().into_iter().flatten().filter_map(Value::as_object_mut) {
+        if let Some(revoked) = provider.get_mut("revoked").and_then(Value::as_object_mut) {
+            revoked.retain(|name, _| name == "remote");
+        }
+    }
+    // The Display of a value can indent, too, and brings along what that needs.
+    sha256(serde_json::to_string(&providers).unwrap_or_default().as_bytes())
 }
 
 fn parse(text: &[u8]) -> Result<Value> {

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::error::{ConfigError, Result};
+use super::feeds::{Owner, remote_jwks, revoked};
 use super::keys::keys;
 use super::reader::Node;
 use super::{Reading, is_hop_by_hop, is_token};
@@ -17,7 +18,7 @@ pub(super) fn providers(node: &Node<'_>, reading: &mut Reading<'_>) -> Result<(V
     let mut providers: Vec<Provider> = Vec::new();
     let mut headers = Vec::new();
     for node in nodes {
-        let (provider, claim_headers) = provider(&node, reading)?;
+        let (provider, claim_headers) = provider(&node, providers.len(), reading)?;
         if several && provider.issuer.is_none() {
             let message = "with several providers each needs an `issuer`, which tells whose a token is";
             return Err(ConfigError::new(format!("{}.issuer", node.path()), message));
@@ -32,7 +33,11 @@ pub(super) fn providers(node: &Node<'_>, reading: &mut Reading<'_>) -> Result<(V
     Ok((providers, ClaimHeaders::new(headers)))
 }
 
-fn provider(node: &Node<'_>, reading: &mut Reading<'_>) -> Result<(Provider, Vec<(String, String)>)> {
+fn provider(
+    node: &Node<'_>,
+    index: usize,
+    reading: &mut Reading<'_>,
+) -> Result<(Provider, Vec<(String, String)>)> {
     let fields = node.fields(&[
         "name",
         "issuer",
@@ -40,6 +45,8 @@ fn provider(node: &Node<'_>, reading: &mut Reading<'_>) -> Result<(Provider, Vec
         "subject_claim",
         "algorithms",
         "keys",
+        "remote_jwks",
+        "revoked",
         "clock_skew_seconds",
         "max_ttl_seconds",
         "require_exp",
@@ -47,18 +54,26 @@ fn provider(node: &Node<'_>, reading: &mut Reading<'_>) -> Result<(Provider, Vec
         "required_claims",
         "claim_headers",
     ])?;
-    fields.refuse_null(&["issuer", "audiences", "required_header", "required_claims"])?;
+    fields.refuse_null(&["issuer", "audiences", "required_header", "required_claims", "revoked"])?;
     let algorithms = match (fields.read("algorithms", named_algorithms)?, reading.profile) {
         (Some(named), _) => named,
         (None, Profile::JwtProxy) => vec![Algorithm::Rs256],
         (None, Profile::Strict) => Algorithm::ALL.to_vec(),
     };
-    let Some(key_nodes) = fields.get("keys") else {
-        return fields.refuse("keys", "write at least one key");
-    };
+    let name = fields.text("name")?.unwrap_or_else(|| node.path().to_owned());
+    let issuer = fields.text("issuer")?;
+    let owner = Owner { index, name: &name, issuer: issuer.as_deref() };
+    let fetched = fields.read("remote_jwks", |node| remote_jwks(node, &owner, reading))?;
+    let revoked = fields.read("revoked", |node| revoked(node, &owner, reading))?;
+    let key_nodes = fields.get("keys");
+    if key_nodes.is_none() && fetched.is_none() {
+        return fields.refuse("keys", "write at least one key, or `remote_jwks`");
+    }
     let mut all_keys = Vec::new();
-    for key in key_nodes.non_empty_list("write at least one key")? {
-        all_keys.extend(keys(&key, &algorithms, reading)?);
+    if let Some(key_nodes) = &key_nodes {
+        for key in key_nodes.non_empty_list("write at least one key")? {
+            all_keys.extend(keys(&key, &algorithms, reading)?);
+        }
     }
     let claim_headers = fields.read("claim_headers", claim_headers)?.unwrap_or_default();
     let max_ttl = fields.read("max_ttl_seconds", Node::seconds)?;
@@ -67,11 +82,14 @@ fn provider(node: &Node<'_>, reading: &mut Reading<'_>) -> Result<(Provider, Vec
         return fields.refuse("require_exp", "`max_ttl_seconds` needs `exp`; leave out one of the two");
     }
     let provider = Provider {
-        name: fields.text("name")?.unwrap_or_else(|| node.path().to_owned()),
-        issuer: fields.text("issuer")?,
+        name,
+        issuer,
         audiences: fields.read("audiences", audiences)?,
         subject_claim: fields.text("subject_claim")?.unwrap_or_else(|| "sub".into()),
+        algorithms: algorithms.clone(),
         keys: all_keys,
+        fetched,
+        revoked,
         clock_skew: fields.read("clock_skew_seconds", Node::seconds)?.unwrap_or(DEFAULT_SKEW),
         max_ttl,
         require_exp: require_exp.unwrap_or(true),
@@ -84,14 +102,16 @@ fn provider(node: &Node<'_>, reading: &mut Reading<'_>) -> Result<(Provider, Vec
     };
     for algorithm in algorithms {
         let tried = provider.keys_tried_without_kid(algorithm);
-        if tried > Budget::SIGNATURES.into() {
+        if let Some(key_nodes) = &key_nodes
+            && tried > Budget::SIGNATURES.into()
+        {
             let message = format!(
                 "a token of {} without `kid` may be any of {tried} keys, but at most {} signatures are checked per \
                  request",
                 algorithm.name(),
                 Budget::SIGNATURES
             );
-            reading.warn(&key_nodes, &message);
+            reading.warn(key_nodes, &message);
         }
     }
     Ok((provider, claim_headers))

@@ -27,6 +27,7 @@ pub(super) fn session(node: &Node<'_>, profile: Profile) -> Result<Session> {
         "allowed_origins",
         "public_base_path",
         "external_url",
+        "revoke_on_logout",
         "csrf",
     ])?;
     let return_param = fields.text("return_param")?.unwrap_or_else(|| "redirectUrl".into());
@@ -78,6 +79,7 @@ pub(super) fn session(node: &Node<'_>, profile: Profile) -> Result<Session> {
             .unwrap_or_default(),
         public_base_path: fields.read("public_base_path", base_path)?.flatten(),
         external: fields.read("external_url", origin)?,
+        revoke_on_logout: fields.flag("revoke_on_logout")?.unwrap_or(true),
         csrf,
     })
 }

@@ -5,6 +5,8 @@ use std::cell::RefCell;
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::MetricType;
 
+use crate::feed::FeedKind;
+
 /// The counters of one configuration; workers with equal names share a value. What they count reaches Envoy with the
 /// next [`flush`](Self::flush).
 pub(super) struct Metrics {
@@ -43,6 +45,32 @@ impl Metrics {
 
     pub(super) fn count_streams_ended(&self, streams: i64) {
         self.add("streams_ended", streams, || "jwtproxy_streams_ended_total".to_owned());
+    }
+
+    /// An answer of a feed was taken.
+    pub(super) fn count_fetched(&self, feed: FeedKind) {
+        match feed {
+            FeedKind::Keys(_) => self.count("jwks_fetched"),
+            FeedKind::Revocations(_) => self.count("revocations_fetched"),
+        }
+    }
+
+    /// A feed could not be fetched; what was there before `is_stale`, if there was anything.
+    pub(super) fn count_failed(&self, feed: FeedKind, is_stale: bool) {
+        let (failed, stale) = match feed {
+            FeedKind::Keys(_) => ("jwks_failed", "jwks_stale"),
+            FeedKind::Revocations(_) => ("revocations_failed", "revocations_stale"),
+        };
+        self.count(failed);
+        if is_stale {
+            self.count(stale);
+        }
+    }
+
+    /// Keys of an issuer that are of no use.
+    pub(super) fn count_skipped(&self, keys: usize) {
+        let keys = i64::try_from(keys).unwrap_or(i64::MAX);
+        self.add("jwks_keys_skipped", keys, || "jwtproxy_jwks_keys_skipped_total".to_owned());
     }
 
     #[expect(clippy::unused_self, reason = "gauges are set once, and need no memory")]

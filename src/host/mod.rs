@@ -1,11 +1,16 @@
 //! The adapter to Envoy: reads the head, asks the policy, obeys. It holds no rule.
 
 mod clock;
+mod fetch;
+mod fleet;
 mod metrics;
 mod open_streams;
+mod shared;
 mod signatures;
+mod waiting;
 mod waiting_forms;
 
+use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -15,9 +20,11 @@ use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{Action, BufferType, ContextType, GrpcStatusCode, LogLevel, MapType};
 
 use crate::http::{GrpcStatus, HeadEdit, RequestHead, Response};
-use crate::jwt::{Clock, TokenHash};
+use crate::jwt::Clock;
 use crate::policy::{Answer, Decision, Event, Policy};
+use crate::token_cache::KnownToken;
 use clock::HostClock;
+use fleet::Fleet;
 use metrics::Metrics;
 use open_streams::OpenStreams;
 use signatures::HostOrCrate;
@@ -30,6 +37,10 @@ proxy_wasm::main! {{
 
 /// The age that the time may have where a token is found in the cache.
 const TICK: Duration = Duration::from_secs(1);
+/// Between ticks while something was never fetched.
+const SHORT_TICK: Duration = Duration::from_millis(100);
+/// To the next tick where a request waits for it.
+const AT_ONCE: Duration = Duration::from_millis(1);
 
 /// One configuration in one worker.
 #[derive(Default)]
@@ -42,11 +53,23 @@ struct Filter {
     clock: HostClock,
     signatures: HostOrCrate,
     metrics: Metrics,
-    streams: Option<OpenStreams>,
+    streams: OpenStreams,
     forms: WaitingForms,
+    tick: Cell<Duration>,
+    /// None where this worker has nothing to tell others or to hear from them.
+    fleet: Option<Fleet>,
 }
 
-impl Context for Root {}
+impl Context for Root {
+    fn on_http_call_response(&mut self, token: u32, _: usize, size: usize, _: usize) {
+        if let Some(filter) = &self.filter
+            && let Some(fleet) = &filter.fleet
+            && fleet.fetcher.answered(&filter.desk(fleet), token, size)
+        {
+            filter.judge_again(fleet);
+        }
+    }
+}
 
 impl RootContext for Root {
     /// A wrong configuration is refused: Envoy then keeps the one before, or does not start.
@@ -71,32 +94,64 @@ impl RootContext for Root {
         metrics.set_gauge("jwtproxy_signatures_by_host", signatures.is_host());
         // A gauge is that of its last writer: two filters of one Envoy must not share this one.
         metrics.set_gauge(&format!("jwtproxy_open_{}", plugin_name()), policy.is_open());
-        self.set_tick_period(TICK);
-        let streams = policy.ends_streams().then(|| OpenStreams::new(policy.fingerprint()));
-        self.filter = Some(Rc::new(Filter {
+        let fleet = Fleet::of(&policy);
+        // Nothing can be fetched before the first tick.
+        let tick = if policy.feeds().iter().next().is_some() { AT_ONCE } else { TICK };
+        self.set_tick_period(tick);
+        let filter = Filter {
             policy,
             clock: HostClock::default(),
             signatures,
             metrics,
-            streams,
+            streams: OpenStreams::default(),
             forms: WaitingForms::default(),
-        }));
+            tick: Cell::new(tick),
+            fleet,
+        };
+        if let Some(fleet) = &filter.fleet {
+            // What others fetched before is there at once.
+            fleet.fetcher.follow(&filter.desk(fleet));
+            filter.follow_sign_outs(fleet);
+        }
+        self.filter = Some(Rc::new(filter));
         true
     }
 
     /// What need not be done for each request.
     fn on_tick(&mut self) {
         follow_log_level();
-        if let Some(filter) = &self.filter {
-            filter.clock.tick();
-            if let Some(streams) = &filter.streams {
-                filter.metrics.count_streams_ended(streams.end_those_of_ended_sessions());
+        let Some(filter) = &self.filter else { return };
+        filter.clock.tick();
+        if let Some(fleet) = &filter.fleet {
+            fleet.neighbours.announce(&fleet.shared, filter.clock.now());
+            let desk = filter.desk(fleet);
+            let is_new = fleet.fetcher.follow(&desk);
+            // The root asks, before it speaks for any request: an answer for that one would be lost with it.
+            let has_failed = fleet.fetcher.attend(&desk, |feed| fleet.waiting.need(feed));
+            filter.follow_sign_outs(fleet);
+            filter.end_streams(fleet);
+            if is_new || has_failed {
+                filter.judge_again(fleet);
             }
-            for form in filter.forms.overdue() {
-                filter.refuse_overdue_form(form);
-            }
-            filter.metrics.flush();
+            filter.judge_overdue(fleet);
         }
+        for form in filter.forms.overdue() {
+            filter.refuse_overdue_form(form);
+        }
+        filter.metrics.flush();
+        filter.set_tick();
+    }
+
+    /// Another worker has something to tell.
+    fn on_queue_ready(&mut self, _: u32) {
+        let Some(filter) = &self.filter else { return };
+        let Some(fleet) = &filter.fleet else { return };
+        fleet.neighbours.hear();
+        if fleet.fetcher.follow(&filter.desk(fleet)) {
+            filter.judge_again(fleet);
+        }
+        filter.follow_sign_outs(fleet);
+        filter.end_streams(fleet);
     }
 
     fn create_http_context(&self, id: u32) -> Option<Box<dyn HttpContext>> {
@@ -115,12 +170,14 @@ struct Stream {
     listed: Listed,
 }
 
-/// Which list a request stands in, that it must be taken off in the end.
+/// Which list a request stands in, or stood, that it must be taken off in the end.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Listed {
     Nowhere,
     Form,
     Stream,
+    /// It waits, or waited; then it may have opened a stream.
+    Waiting,
 }
 
 impl Context for Stream {}
@@ -128,37 +185,28 @@ impl Context for Stream {}
 impl HttpContext for Stream {
     fn on_http_request_headers(&mut self, _: usize, end_of_stream: bool) -> Action {
         let form = end_of_stream.then_some([].as_slice());
-        let action = self.filter.as_ref().and_then(|filter| {
-            let mut done = filter.handle(None)?;
-            if let (Done::ReadForm, Some(_)) = (&done, form) {
-                done = filter.handle(form)?;
+        let action = self.filter.clone().and_then(|filter| {
+            let mut done = filter.handle(None, true)?;
+            let form = form.filter(|_| matches!(done, Done::ReadForm));
+            if form.is_some() {
+                done = filter.handle(form, true)?;
             }
             if !filter.clock.ticks() {
                 filter.metrics.flush();
             }
-            Some(match done {
-                Done::Answered => Action::Pause,
-                Done::Forwarded => Action::Continue,
-                Done::Opened(token) => {
-                    if let Some(streams) = &filter.streams {
-                        streams.add(self.id, token);
-                        self.listed = Listed::Stream;
-                    }
-                    Action::Continue
-                }
-                Done::ReadForm => {
-                    filter.forms.add(self.id);
-                    self.listed = Listed::Form;
-                    Action::Pause
-                }
-            })
+            self.obey(&filter, done, form)
         });
         action.unwrap_or_else(fail)
     }
 
     /// Entered for every body; only a form that may hold a token is of interest.
     fn on_http_request_body(&mut self, size: usize, end_of_stream: bool) -> Action {
-        let (Listed::Form, Some(filter)) = (self.listed, &self.filter) else { return Action::Continue };
+        let Some(filter) = self.filter.clone() else { return Action::Continue };
+        match self.listed {
+            Listed::Form => {}
+            Listed::Waiting if filter.waits(self.id) => return Action::Pause,
+            Listed::Nowhere | Listed::Stream | Listed::Waiting => return Action::Continue,
+        }
         let too_much = Policy::MAX_FORM_BYTES.saturating_add(1);
         if !end_of_stream && size < too_much {
             filter.forms.goes_on(self.id);
@@ -167,21 +215,61 @@ impl HttpContext for Stream {
         filter.forms.remove(self.id);
         self.listed = Listed::Nowhere;
         let form = hostcalls::get_buffer(BufferType::HttpRequestBody, 0, too_much).ok();
-        match form.and_then(|form| filter.handle(Some(&form.unwrap_or_default()))) {
-            Some(Done::Answered) => Action::Pause,
+        let action = form.and_then(|form| {
+            let form = form.unwrap_or_default();
+            let done = filter.handle(Some(&form), true)?;
+            self.obey(&filter, done, Some(&form))
+        });
+        match action {
+            Some(Action::Pause) => Action::Pause,
             // The sign-in endpoint forwards nothing.
-            Some(Done::Forwarded | Done::Opened(_) | Done::ReadForm) | None => fail(),
+            Some(_) | None => fail(),
         }
+    }
+}
+
+impl Stream {
+    /// `None` if the host fails.
+    fn obey(&mut self, filter: &Filter, done: Done, form: Option<&[u8]>) -> Option<Action> {
+        Some(match done {
+            Done::Answered => Action::Pause,
+            Done::Forwarded => Action::Continue,
+            Done::Opened(token) => {
+                filter.streams.add(self.id, token);
+                self.listed = Listed::Stream;
+                Action::Continue
+            }
+            Done::ReadForm => {
+                filter.forms.add(self.id);
+                self.listed = Listed::Form;
+                Action::Pause
+            }
+            Done::Await(feed) => {
+                if filter.wait(self.id, feed, form) {
+                    self.listed = Listed::Waiting;
+                    Action::Pause
+                } else {
+                    let done = filter.handle(form, false)?;
+                    return self.obey(filter, done, form);
+                }
+            }
+        })
     }
 }
 
 impl Drop for Stream {
     fn drop(&mut self) {
         let Some(filter) = &self.filter else { return };
-        match (self.listed, &filter.streams) {
-            (Listed::Form, _) => filter.forms.remove(self.id),
-            (Listed::Stream, Some(streams)) => streams.remove(self.id),
-            (Listed::Nowhere | Listed::Stream, _) => {}
+        match self.listed {
+            Listed::Nowhere => {}
+            Listed::Form => filter.forms.remove(self.id),
+            Listed::Stream => filter.streams.remove(self.id),
+            Listed::Waiting => {
+                filter.streams.remove(self.id);
+                if let Some(fleet) = &filter.fleet {
+                    fleet.waiting.remove(self.id);
+                }
+            }
         }
     }
 }
@@ -197,16 +285,19 @@ enum Done {
     Answered,
     Forwarded,
     /// Forwarded; it opens a stream that ends with the session of this token.
-    Opened(TokenHash),
+    Opened(Rc<KnownToken>),
     ReadForm,
+    /// Nothing; it waits for that feed.
+    Await(usize),
 }
 
 impl Filter {
     /// `None` if the host fails.
-    fn handle(&self, form: Option<&[u8]>) -> Option<Done> {
+    fn handle(&self, form: Option<&[u8]>, may_wait: bool) -> Option<Done> {
         let fields = hostcalls::get_map_bytes(MapType::HttpRequestHeaders).ok()?;
         let head = RequestHead::new(&fields);
         let head = form.map_or(head, |form| head.with_form(form));
+        let head = if may_wait { head } else { head.without_waiting() };
         match self.policy.decide(&head, &self.clock, &self.signatures) {
             Decision::Forward(forward) => {
                 for edit in forward.edits() {
@@ -223,6 +314,7 @@ impl Filter {
                 self.answer(&answer)?;
                 Some(Done::Answered)
             }
+            Decision::Await { feed } => Some(Done::Await(feed)),
             Decision::ReadForm => Some(Done::ReadForm),
         }
     }
@@ -233,8 +325,8 @@ impl Filter {
             Event::SignedIn => self.metrics.count("signed_in"),
             Event::SignedOut(sessions) => {
                 self.metrics.count("signed_out");
-                if let Some(streams) = &self.streams {
-                    streams.end_sessions(sessions, self.clock.now());
+                if let Some(fleet) = &self.fleet {
+                    self.end_sessions(fleet, sessions);
                 }
             }
             Event::Told => self.metrics.count("told"),
@@ -292,6 +384,7 @@ fn send(response: &Response) -> Option<()> {
             GrpcStatus::InvalidArgument => GrpcStatusCode::InvalidArgument,
             GrpcStatus::PermissionDenied => GrpcStatusCode::PermissionDenied,
             GrpcStatus::Unauthenticated => GrpcStatusCode::Unauthenticated,
+            GrpcStatus::Unavailable => GrpcStatusCode::Unavailable,
         };
         let headers = response.headers.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
         return hostcalls::send_grpc_response(status, str::from_utf8(&response.body).ok(), headers).ok();

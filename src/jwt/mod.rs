@@ -4,19 +4,25 @@
 //! (a key of the provider signed it), [`VerifiedJwt`] (its claims hold, too). Each has one maker.
 
 pub mod claims;
+mod fetched;
 mod json;
 mod jwk;
+mod jwk_set;
 mod jws;
 mod key;
 mod provider;
+mod revocations;
 pub mod signature;
 mod verifier;
 
 pub use claims::{Claims, Clock, NumericDate};
+pub use fetched::FetchedKeys;
 pub use json::{Json, same_json};
 pub use jwk::{JwkFault, KeyUse, jwk, key_type};
+pub use jwk_set::{JwkSet, jwk_set};
 pub use jws::{Genuine, Jws, JwsFault, Wanted};
 pub use key::{KeyFault, RsaKey, VerifyingKey};
 pub use provider::{Profile, Provider, Times};
+pub use revocations::{DenyFault, DenyList, FetchedList, Revocation, Revocations};
 pub use signature::{Algorithm, RustCrypto, Signatures, sha256};
 pub use verifier::{Budget, TokenHash, VerifiedJwt, Verifier, VerifyError};

@@ -3,6 +3,8 @@
 use serde_json::Value;
 
 use super::claims::Claim;
+use super::fetched::FetchedKeys;
+use super::revocations::Revocations;
 use super::{
     Algorithm, Budget, Claims, Clock, Genuine, Jws, NumericDate, Signatures, VerifyError, VerifyingKey,
     same_json,
@@ -29,8 +31,14 @@ pub struct Provider {
     pub audiences: Option<Vec<String>>,
     /// The claim that says whom a token is about.
     pub subject_claim: String,
-    /// The keys that sign its tokens.
+    /// What its keys may be used with, where they do not say more.
+    pub algorithms: Vec<Algorithm>,
+    /// The keys of the configuration that sign its tokens.
     pub keys: Vec<VerifyingKey>,
+    /// The keys beside them that are fetched from the issuer; none: nothing is fetched.
+    pub fetched: Option<FetchedKeys>,
+    /// Its revoked tokens; none: nothing is revoked but by a sign-out.
+    pub revoked: Option<Revocations>,
     /// How far the issuer's clock may be off, in seconds.
     pub clock_skew: f64,
     /// The most that `exp - iat` may be, in seconds; makes both required.
@@ -61,7 +69,7 @@ impl Provider {
         }
     }
 
-    /// Checks header, signature and claims, in this order.
+    /// Checks header, signature and claims, in this order, and tells the `kid` of the key.
     ///
     /// # Errors
     /// The first check that fails.
@@ -71,13 +79,15 @@ impl Provider {
         clock: &impl Clock,
         budget: &mut Budget,
         signatures: &impl Signatures,
-    ) -> Result<(), VerifyError> {
+    ) -> Result<Option<String>, VerifyError> {
         for (name, value) in &self.required_header {
             if !jws.header(name).is_some_and(|found| same_json(found, value)) {
                 return Err(VerifyError::HeaderMismatch { name: name.clone() });
             }
         }
-        let genuine = self.authenticate(jws, budget, signatures)?;
+        let fetched = self.fetched.as_ref().and_then(FetchedKeys::keys);
+        let fetched_keys = fetched.as_deref().unwrap_or_default();
+        let (genuine, key) = self.authenticate(jws, fetched_keys, budget, signatures)?;
         let claims = genuine.claims();
         // To ask for the exact time is worth it only where it could help or tell more.
         let check_times =
@@ -93,36 +103,49 @@ impl Provider {
                 self.check_audience(claims)?;
             }
         }
-        self.check_required_claims(claims)
+        self.check_required_claims(claims)?;
+        // The key's own: without a `kid` in its header a token is tried with each.
+        Ok(key.kid().or_else(|| jws.kid()).map(str::to_owned))
     }
 
-    fn authenticate<'j>(
-        &self,
-        jws: &'j Jws<'_>,
+    fn authenticate<'k>(
+        &'k self,
+        jws: &'k Jws<'_>,
+        fetched: &'k [VerifyingKey],
         budget: &mut Budget,
         signatures: &impl Signatures,
-    ) -> Result<Genuine<'j>, VerifyError> {
+    ) -> Result<(Genuine<'k>, &'k VerifyingKey), VerifyError> {
         let fits_kid = |key: &&VerifyingKey| match (jws.kid(), key.kid()) {
             (Some(wanted), Some(kid)) => self.same_name(kid, wanted),
             (None, _) | (_, None) => true,
         };
         let fits_algorithm =
             |key: &VerifyingKey| jws.algorithm().is_some_and(|algorithm| key.allows(algorithm));
-        let mut refused = VerifyError::UnknownKey;
-        for key in self.keys.iter().filter(fits_kid) {
+        let unknown = VerifyError::UnknownKey { feed: None };
+        let mut refused = unknown.clone();
+        let mut has_kid = false;
+        for key in self.keys.iter().chain(fetched).filter(fits_kid) {
+            has_kid |= key.kid().is_some();
             if !fits_algorithm(key) {
-                if refused == VerifyError::UnknownKey {
+                if refused == unknown {
                     refused = VerifyError::AlgorithmNotAllowed;
                 }
                 continue;
             }
             budget.spend()?;
             if let Some(genuine) = jws.authenticate(key, signatures) {
-                return Ok(genuine);
+                return Ok((genuine, key));
             }
             refused = VerifyError::InvalidSignature;
         }
-        Err(refused)
+        Err(match &self.fetched {
+            Some(keys) if keys.keys().is_none() => VerifyError::KeysUnavailable { feed: keys.feed },
+            // The issuer may have a new key. Who names none is not worth asking for.
+            Some(keys) if jws.kid().is_some() && !has_kid => {
+                VerifyError::UnknownKey { feed: Some(keys.feed) }
+            }
+            Some(_) | None => refused,
+        })
     }
 
     /// RFC 7519 sections 4.1.4 to 4.1.7.

@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::claims::Claim;
 use super::jws::Wanted;
 use super::provider::Times;
+use super::revocations::{Revocation, Revocations};
 use super::signature::sha256;
 use super::{Claims, Clock, Jws, JwsFault, NumericDate, Profile, Provider, Signatures};
 
@@ -97,20 +98,20 @@ impl Verifier {
                 continue;
             }
             match provider.verify(&jws, clock, budget, signatures) {
-                Ok(()) => {
+                Ok(kid) => {
                     let claims = jws.into_claims();
                     let jwt = VerifiedJwt {
                         compact: compact.into(),
                         provider: index,
-                        subject: subject(&claims, &provider.subject_claim),
+                        subject: text(&claims, &provider.subject_claim),
+                        jti: text(&claims, "jti"),
+                        kid,
                         times: provider.times(&claims),
                     };
                     return Ok((jwt, claims));
                 }
                 Err(fault) => {
-                    let came_further =
-                        |first: &VerifyError| fault.is_of_a_genuine_token() && !first.is_of_a_genuine_token();
-                    if refused.as_ref().is_none_or(came_further) {
+                    if refused.as_ref().is_none_or(|first| fault.progress() > first.progress()) {
                         refused = Some(fault);
                     }
                 }
@@ -123,6 +124,22 @@ impl Verifier {
     #[must_use]
     pub fn is_timely(&self, jwt: &VerifiedJwt, now: NumericDate) -> bool {
         self.providers.get(jwt.provider).is_some_and(|provider| provider.is_timely(&jwt.times, now))
+    }
+
+    /// Whether a token that was verified before was revoked since.
+    ///
+    /// # Errors
+    /// It was, or the list that could say so was never fetched.
+    pub fn check_revoked(&self, jwt: &VerifiedJwt) -> Result<(), VerifyError> {
+        let revoked = self.providers.get(jwt.provider).and_then(|provider| provider.revoked.as_ref());
+        revoked.map_or(Ok(()), |revoked: &Revocations| revoked.check(jwt))
+    }
+
+    /// Until when a token is taken, the clock skew included; none: for ever.
+    #[must_use]
+    pub fn end(&self, jwt: &VerifiedJwt) -> Option<NumericDate> {
+        let skew = self.providers.get(jwt.provider).map_or(0.0, |provider| provider.clock_skew);
+        jwt.expires().map(|expires| expires.plus(skew))
     }
 
     /// An `iss` must be there where it is compared: with JwtProxy always, else if any provider names one.
@@ -145,6 +162,8 @@ pub struct VerifiedJwt {
     compact: Rc<str>,
     provider: usize,
     subject: Option<String>,
+    jti: Option<String>,
+    kid: Option<String>,
     times: Times,
 }
 
@@ -165,6 +184,30 @@ impl VerifiedJwt {
     #[must_use]
     pub const fn expires(&self) -> Option<NumericDate> {
         self.times.exp
+    }
+
+    /// When it was issued, if it says so.
+    #[must_use]
+    pub const fn issued(&self) -> Option<NumericDate> {
+        self.times.iat
+    }
+
+    /// Its `jti` (RFC 7519 section 4.1.7).
+    #[must_use]
+    pub fn jti(&self) -> Option<&str> {
+        self.jti.as_deref()
+    }
+
+    /// The `kid` of the key that signed it, or what its header says where that key has none.
+    #[must_use]
+    pub fn kid(&self) -> Option<&str> {
+        self.kid.as_deref()
+    }
+
+    /// What it takes beside its compact serialization, in bytes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        [&self.subject, &self.jti, &self.kid].into_iter().flatten().map(String::len).sum()
     }
 
     /// How many whole seconds it has left; none: it does not expire.
@@ -214,7 +257,8 @@ fn add<'n>(wanted: &mut Vec<String>, names: impl Iterator<Item = &'n String>) {
     }
 }
 
-fn subject(claims: &Claims<'_>, name: &str) -> Option<String> {
+/// A claim that names something.
+fn text(claims: &Claims<'_>, name: &str) -> Option<String> {
     match claims.value(name)? {
         Value::String(text) => Some(text.clone()),
         Value::Number(number) if !number.is_f64() => Some(number.to_string()),
@@ -278,6 +322,11 @@ pub enum VerifyError {
     },
     /// The header has no `kid`, which the profile jwtproxy needs.
     MissingKid,
+    /// The keys of the provider were never fetched.
+    KeysUnavailable {
+        /// The number of their feed.
+        feed: usize,
+    },
     /// It is not valid yet (RFC 7519 section 4.1.5).
     NotYetValid {
         /// Its `nbf`.
@@ -285,12 +334,25 @@ pub enum VerifyError {
         /// The time of the check.
         now: NumericDate,
     },
+    /// The deny list of the provider was never fetched.
+    RevocationsUnavailable {
+        /// The number of its feed.
+        feed: usize,
+    },
+    /// It is revoked.
+    Revoked {
+        /// What says so.
+        by: Revocation,
+    },
     /// The request has used up its signature checks.
     TooManySignatures,
     /// No provider has its `iss`.
     UnknownIssuer,
     /// The provider has no key of its `kid`.
-    UnknownKey,
+    UnknownKey {
+        /// The number of the feed that may have one by now.
+        feed: Option<usize>,
+    },
 }
 
 impl VerifyError {
@@ -301,9 +363,41 @@ impl VerifyError {
         matches!(self, Self::AudienceMismatch | Self::ClaimMismatch { .. })
     }
 
-    /// Whether the signature was good.
-    const fn is_of_a_genuine_token(&self) -> bool {
+    /// Whether what it takes to judge the token is not there.
+    #[must_use]
+    pub const fn is_of_the_proxy(&self) -> bool {
+        matches!(self, Self::KeysUnavailable { .. } | Self::RevocationsUnavailable { .. })
+    }
+
+    /// The feed that may help, if any.
+    #[must_use]
+    pub const fn feed(&self) -> Option<usize> {
         match self {
+            Self::KeysUnavailable { feed } | Self::RevocationsUnavailable { feed } => Some(*feed),
+            Self::UnknownKey { feed } => *feed,
+            Self::AlgorithmNotAllowed
+            | Self::AudienceMismatch
+            | Self::ClaimMismatch { .. }
+            | Self::Expired { .. }
+            | Self::HeaderMismatch { .. }
+            | Self::InvalidClaim { .. }
+            | Self::InvalidSignature
+            | Self::IssuedInFuture { .. }
+            | Self::LifetimeTooLong { .. }
+            | Self::Malformed(_)
+            | Self::MissingClaim { .. }
+            | Self::MissingKid
+            | Self::NotYetValid { .. }
+            | Self::Revoked { .. }
+            | Self::TooManySignatures
+            | Self::UnknownIssuer => None,
+        }
+    }
+
+    /// How far the token came with a provider: what tells most is said where several share an issuer.
+    const fn progress(&self) -> u8 {
+        match self {
+            // The signature is good.
             Self::AudienceMismatch
             | Self::ClaimMismatch { .. }
             | Self::Expired { .. }
@@ -311,7 +405,11 @@ impl VerifyError {
             | Self::IssuedInFuture { .. }
             | Self::LifetimeTooLong { .. }
             | Self::MissingClaim { .. }
-            | Self::NotYetValid { .. } => true,
+            | Self::NotYetValid { .. }
+            | Self::Revoked { .. } => 3,
+            // It may yet be.
+            Self::KeysUnavailable { .. } | Self::RevocationsUnavailable { .. } => 2,
+            Self::UnknownKey { feed: Some(_) } => 1,
             Self::AlgorithmNotAllowed
             | Self::HeaderMismatch { .. }
             | Self::InvalidSignature
@@ -319,7 +417,7 @@ impl VerifyError {
             | Self::MissingKid
             | Self::TooManySignatures
             | Self::UnknownIssuer
-            | Self::UnknownKey => false,
+            | Self::UnknownKey { feed: None } => 0,
         }
     }
 
@@ -345,11 +443,14 @@ impl VerifyError {
                 | JwsFault::Payload,
             ) => "malformed_token",
             Self::MissingClaim { .. } => "missing_claim",
+            Self::KeysUnavailable { .. } => "keys_unavailable",
             Self::MissingKid => "missing_kid",
             Self::NotYetValid { .. } => "token_not_yet_valid",
+            Self::RevocationsUnavailable { .. } => "revocations_unavailable",
+            Self::Revoked { .. } => "token_revoked",
             Self::TooManySignatures => "too_many_signatures",
             Self::UnknownIssuer => "unknown_issuer",
-            Self::UnknownKey => "unknown_key",
+            Self::UnknownKey { .. } => "unknown_key",
         }
     }
 }
@@ -390,11 +491,16 @@ impl fmt::Display for VerifyError {
             }
             Self::Malformed(JwsFault::Payload) => f.write_str("the payload is no JSON object"),
             Self::MissingClaim { name } => write!(f, "the claim {name} is absent"),
+            Self::KeysUnavailable { .. } => f.write_str("the keys of the provider were never fetched"),
             Self::MissingKid => f.write_str("the header has no kid"),
             Self::NotYetValid { nbf, now } => write!(f, "the token is valid from {nbf}, it is {now}"),
+            Self::RevocationsUnavailable { .. } => {
+                f.write_str("the revoked tokens of the provider were never fetched")
+            }
+            Self::Revoked { by } => write!(f, "the token is revoked: {by}"),
             Self::TooManySignatures => write!(f, "more than {} signatures to check", Budget::SIGNATURES),
             Self::UnknownIssuer => f.write_str("no provider has the iss of the token"),
-            Self::UnknownKey => f.write_str("the provider has no key with the kid of the token"),
+            Self::UnknownKey { .. } => f.write_str("the provider has no key with the kid of the token"),
         }
     }
 }

@@ -73,6 +73,8 @@ pub struct Session {
     pub public_base_path: Option<String>,
     /// The origin that people see, where the request does not tell.
     pub external: Option<Origin>,
+    /// Whether a sign-out revokes the token.
+    pub revoke_on_logout: bool,
     /// Protection from other sites.
     pub csrf: Csrf,
 }

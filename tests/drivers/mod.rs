@@ -15,10 +15,14 @@ pub fn through_core<'d>(
     let (head, now) = (RequestHead::new(fields), NumericDate::from_seconds(now));
     let decision = match policy.decide(&head, &now, &RustCrypto) {
         Decision::ReadForm => policy.decide(&head.with_form(body), &now, &RustCrypto),
+        // Nothing is fetched here.
+        Decision::Await { .. } => policy.decide(&head.without_waiting(), &now, &RustCrypto),
         decision @ (Decision::Answer(_) | Decision::Forward(_)) => decision,
     };
     let outcome = match &decision {
-        Decision::ReadForm => panic!("a form is asked for twice"),
+        Decision::Await { .. } | Decision::ReadForm => {
+            panic!("a form is asked for twice, or one waits for ever")
+        }
         Decision::Answer(answer) => answered(&answer.response),
         Decision::Forward(forward) => forwarded(fields, &forward.edits()),
     };

@@ -128,7 +128,9 @@ impl Ready {
         match self.policy.decide(&head, &NOW, &self.host) {
             Decision::Answer(answer) => Outcome::Answered(black_box(&answer).response.status),
             Decision::Forward(forward) => Outcome::Forwarded(black_box(forward.edits()).len()),
-            Decision::ReadForm => panic!("no request has a form"),
+            Decision::Await { .. } | Decision::ReadForm => {
+                panic!("no request has a form, and nothing is fetched")
+            }
         }
     }
 }

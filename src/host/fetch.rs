@@ -1,0 +1,289 @@
+//! Fetches what the configuration says, for all workers at once.
+
+use std::cell::{Cell, RefCell};
+use std::time::Duration;
+
+use log::{debug, info, warn};
+use proxy_wasm::hostcalls;
+use proxy_wasm::types::{BufferType, MapType};
+
+use super::metrics::Metrics;
+use super::shared::{Neighbours, Shared, chance};
+use crate::feed::{Discovery, Feed, Occasion, Record, Source, Uri, max_age};
+use crate::jwt::NumericDate;
+use crate::policy::Policy;
+
+/// The fetching of one worker.
+pub(super) struct Fetcher {
+    /// For each feed: which content this worker has.
+    serials: Vec<Cell<u32>>,
+    /// Where the keys of an issuer were found.
+    found: Vec<RefCell<Option<Uri>>>,
+    calls: RefCell<Vec<Call>>,
+}
+
+/// A request to a source that has no answer yet.
+struct Call {
+    token: u32,
+    feed: usize,
+    /// Whether it is for the discovery document.
+    discovers: bool,
+}
+
+/// What is at hand while fetching.
+pub(super) struct Desk<'d> {
+    pub policy: &'d Policy,
+    pub shared: &'d Shared,
+    pub neighbours: &'d Neighbours,
+    pub metrics: &'d Metrics,
+    pub now: NumericDate,
+}
+
+/// An answer of a source.
+struct Answer {
+    cache_control: Vec<u8>,
+    age: Vec<u8>,
+    body: Vec<u8>,
+}
+
+impl Fetcher {
+    pub(super) fn new(policy: &Policy, shared: &Shared) -> Self {
+        let feeds = policy.feeds();
+        for (number, _) in feeds.iter() {
+            shared.create(&record_name(number), &Record::default().to_bytes());
+        }
+        Self {
+            serials: feeds.iter().map(|_| Cell::new(0)).collect(),
+            found: feeds.iter().map(|_| RefCell::default()).collect(),
+            calls: RefCell::default(),
+        }
+    }
+
+    /// Takes over what the workers know; true if there is anything new.
+    pub(super) fn follow(&self, desk: &Desk<'_>) -> bool {
+        let mut is_new = false;
+        for (number, _) in desk.policy.feeds().iter() {
+            let (record, _) = read(desk.shared, number);
+            is_new |= record != desk.policy.feeds().record(number);
+            self.load(desk, number, record);
+        }
+        is_new
+    }
+
+    /// Takes over what another worker fetched.
+    fn load(&self, desk: &Desk<'_>, number: usize, record: Record) {
+        let Some(serial) = self.serials.get(number) else { return };
+        if serial.get() != record.serial {
+            let answer = desk.shared.read(&answer_name(number)).0.unwrap_or_default();
+            if let Err(fault) = desk.policy.take(number, &answer) {
+                warn!("jwtproxy: what another worker fetched is of no use: {fault}");
+                return;
+            }
+            serial.set(record.serial);
+        }
+        desk.policy.feeds().note(number, record);
+    }
+
+    /// Fetches what is due, or needed, unless another worker does; true if those who wait should be judged again.
+    pub(super) fn attend(&self, desk: &Desk<'_>, needs: impl Fn(usize) -> bool) -> bool {
+        let mut has_failed = false;
+        for (number, feed) in desk.policy.feeds().iter() {
+            let occasion = if needs(number) { Occasion::Need } else { Occasion::Schedule };
+            let (record, version) = read(desk.shared, number);
+            let Some(claimed) = record.claimed(desk.now, occasion, feed.patience()) else { continue };
+            if !desk.shared.replace(&record_name(number), &claimed.to_bytes(), version) {
+                continue;
+            }
+            desk.policy.feeds().note(number, claimed);
+            desk.neighbours.call(desk.shared);
+            let found = self.found.get(number).and_then(|found| found.try_borrow().ok()?.clone());
+            let asked = match (&feed.source, found) {
+                (Source::At(uri), _) => self.ask(number, feed, uri, &feed.cluster, false),
+                (Source::Discovered(discovery), None) => {
+                    self.ask(number, feed, &discovery.document, &feed.cluster, true)
+                }
+                (Source::Discovered(discovery), Some(uri)) => {
+                    self.ask(number, feed, &uri, jwks_cluster(feed, discovery), false)
+                }
+            };
+            if let Err(why) = asked {
+                self.fail(desk, number, feed, &why);
+                has_failed = true;
+            }
+        }
+        has_failed
+    }
+
+    fn ask(
+        &self,
+        number: usize,
+        feed: &Feed,
+        uri: &Uri,
+        cluster: &str,
+        discovers: bool,
+    ) -> Result<(), String> {
+        debug!("jwtproxy: {} are asked for at {uri}", feed.name);
+        let scheme = if uri.https { "https" } else { "http" };
+        let headers = vec![
+            (":method", "GET"),
+            (":scheme", scheme),
+            (":authority", &uri.authority),
+            (":path", &uri.target),
+            ("accept", "application/json"),
+            ("user-agent", concat!("jwtproxy-wasm/", env!("CARGO_PKG_VERSION"))),
+        ];
+        let timeout = Duration::from_secs_f64(feed.timeout);
+        let token = hostcalls::dispatch_http_call(cluster, headers, None, Vec::new(), timeout);
+        let token = token.map_err(|_| format!("there is no cluster {cluster}, or it has no endpoint"))?;
+        if let Ok(mut calls) = self.calls.try_borrow_mut() {
+            calls.push(Call { token, feed: number, discovers });
+        }
+        Ok(())
+    }
+
+    /// Takes an answer; true if those who wait should be judged again.
+    pub(super) fn answered(&self, desk: &Desk<'_>, token: u32, size: usize) -> bool {
+        let call = self.calls.try_borrow_mut().ok().and_then(|mut calls| {
+            let at = calls.iter().position(|call| call.token == token)?;
+            Some(calls.swap_remove(at))
+        });
+        let Some(call) = call else { return false };
+        let Some(feed) = desk.policy.feeds().get(call.feed) else { return false };
+        let outcome = match answer(feed, size) {
+            Err(why) => Err(why),
+            Ok(answer) => match (&feed.source, call.discovers) {
+                (Source::Discovered(discovery), true) => {
+                    match self.discovered(desk, call.feed, feed, discovery, &answer) {
+                        Ok(()) => return false,
+                        Err(why) => Err(why),
+                    }
+                }
+                _ => self.keep(desk, call.feed, feed, &answer),
+            },
+        };
+        if let Err(why) = outcome {
+            self.fail(desk, call.feed, feed, &why);
+        }
+        true
+    }
+
+    fn discovered(
+        &self,
+        desk: &Desk<'_>,
+        number: usize,
+        feed: &Feed,
+        discovery: &Discovery,
+        answer: &Answer,
+    ) -> Result<(), String> {
+        let uri = discovery.jwks(&answer.body).map_err(|fault| fault.to_string())?;
+        if let Some(mut found) = self.found.get(number).and_then(|found| found.try_borrow_mut().ok()) {
+            *found = Some(uri.clone());
+        }
+        debug!("jwtproxy: {} are at {uri}", feed.name);
+        // The first of the two answers took its time.
+        let (record, version) = read(desk.shared, number);
+        let busy = Record { busy: desk.now.plus(feed.patience()), ..record };
+        desk.shared.replace(&record_name(number), &busy.to_bytes(), version);
+        self.ask(number, feed, &uri, jwks_cluster(feed, discovery), false)
+    }
+
+    /// Puts an answer to use, and tells the others.
+    fn keep(&self, desk: &Desk<'_>, number: usize, feed: &Feed, answer: &Answer) -> Result<(), String> {
+        let (before, _) = read(desk.shared, number);
+        let is_same = before.is_filled()
+            && desk.shared.read(&answer_name(number)).0.as_deref() == Some(answer.body.as_slice());
+        let is_known = self.serials.get(number).is_some_and(|serial| serial.get() == before.serial);
+        if !(is_same && is_known) {
+            let skipped = desk.policy.take(number, &answer.body).map_err(|fault| fault.to_string())?;
+            desk.metrics.count_skipped(skipped.len());
+            for why in &skipped {
+                warn!("jwtproxy: {}: skipped, {why}", feed.name);
+            }
+        }
+        let max_age = max_age(&answer.cache_control, &answer.age);
+        let interval = feed.interval(max_age, chance());
+        if !is_same {
+            desk.shared.write(&answer_name(number), &answer.body);
+        }
+        let record = settle(desk.shared, number, |record| record.succeeded(desk.now, interval, !is_same));
+        if let Some(serial) = self.serials.get(number) {
+            // What another worker settled meanwhile is loaded with the next look.
+            let is_own = desk.shared.read(&answer_name(number)).0.as_deref() == Some(answer.body.as_slice());
+            serial.set(if is_own { record.serial } else { 0 });
+        }
+        desk.policy.feeds().note(number, record);
+        desk.metrics.count_fetched(feed.kind);
+        if !is_same {
+            info!("jwtproxy: {} were fetched", feed.name);
+        }
+        desk.neighbours.call(desk.shared);
+        Ok(())
+    }
+
+    /// Keeps what there is, and tells the others that nothing new comes.
+    fn fail(&self, desk: &Desk<'_>, number: usize, feed: &Feed, why: &str) {
+        // The issuer may have moved them.
+        if let Some(mut found) = self.found.get(number).and_then(|found| found.try_borrow_mut().ok()) {
+            *found = None;
+        }
+        let record = settle(desk.shared, number, |record| record.failed(desk.now, feed.refresh));
+        desk.policy.feeds().note(number, record);
+        desk.metrics.count_failed(feed.kind, record.is_filled());
+        if record.is_filled() {
+            let age = NumericDate::from_seconds(desk.now.seconds() - record.fetched.seconds());
+            warn!(
+                "jwtproxy: {} could not be fetched ({why}); stale, those of {age} seconds ago stay",
+                feed.name
+            );
+        } else {
+            warn!("jwtproxy: {} could not be fetched ({why}), and there are none yet", feed.name);
+        }
+        desk.neighbours.call(desk.shared);
+    }
+}
+
+fn jwks_cluster<'f>(feed: &'f Feed, discovery: &'f Discovery) -> &'f str {
+    discovery.jwks_cluster.as_deref().unwrap_or(&feed.cluster)
+}
+
+/// The answer that the host holds, if it is one: it reports failures as answers as well.
+fn answer(feed: &Feed, size: usize) -> Result<Answer, String> {
+    let fields = hostcalls::get_map_bytes(MapType::HttpCallResponseHeaders).unwrap_or_default();
+    let field = |name: &str| {
+        fields.iter().find(|(own, _)| own == name).map(|(_, value)| value.clone()).unwrap_or_default()
+    };
+    let status = field(":status");
+    if status.is_empty() {
+        return Err("the answer broke off".to_owned());
+    }
+    if status != b"200" {
+        return Err(format!("status {}", String::from_utf8_lossy(&status)));
+    }
+    if size > feed.most_bytes() {
+        return Err(format!("{size} bytes, more than {}", feed.most_bytes()));
+    }
+    let body = hostcalls::get_buffer(BufferType::HttpCallResponseBody, 0, size);
+    let body = body.ok().flatten().unwrap_or_default();
+    Ok(Answer { cache_control: field("cache-control"), age: field("age"), body })
+}
+
+fn record_name(number: usize) -> String {
+    format!("feed.{number}")
+}
+
+fn answer_name(number: usize) -> String {
+    format!("feed.{number}.answer")
+}
+
+fn read(shared: &Shared, number: usize) -> (Record, Option<u32>) {
+    let (bytes, version) = shared.read(&record_name(number));
+    (bytes.and_then(|bytes| Record::from_bytes(&bytes)).unwrap_or_default(), version)
+}
+
+/// Writes how a fetch ended, and tells what is true then.
+fn settle(shared: &Shared, number: usize, change: impl Fn(&Record) -> Record) -> Record {
+    shared.update(&record_name(number), |bytes| {
+        change(&Record::from_bytes(bytes).unwrap_or_default()).to_bytes()
+    });
+    read(shared, number).0
+}
