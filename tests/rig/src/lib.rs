@@ -10,6 +10,7 @@ mod each;
 pub mod envoy;
 pub mod h2;
 pub mod http;
+pub mod issuer;
 pub mod jwt;
 pub mod place;
 mod process;

@@ -1,0 +1,422 @@
+//! Keys that are fetched from an issuer: first, again, in time for a token of a new key, and not at all.
+
+#![expect(
+    clippy::arithmetic_side_effects,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test that panics says what is wrong"
+)]
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, sleep};
+use std::time::{Duration, Instant};
+
+use rig::http::{Connection, Response, raw};
+use rig::issuer::{Issuer, Serve};
+use rig::jwt::{Key, mint, now};
+use rig::place::{Place, TICK, bearer, bytes};
+use rig::shipped;
+use serde_json::{Value, json};
+
+const JWKS: &str = "/certs";
+const SECOND: Duration = Duration::from_secs(1);
+
+/// A token of that key and `kid`.
+fn token(key: &str, kid: &str) -> String {
+    let exp = i64::try_from(now()).expect("fits") + 3600;
+    let claims = json!({"iss": "https://login.example.com", "aud": "workspace", "sub": "alice", "exp": exp});
+    mint(&Key::fixed(key), "RS256", json!({"alg": "RS256", "kid": kid}), claims)
+}
+
+fn jwk(key: &str, kid: &str) -> Value {
+    Key::fixed(key).jwk(kid)
+}
+
+/// The shipped Envoy with these workers, whose provider fetches its keys from that issuer; `remote` is beside what must be.
+fn place(issuer: &Issuer, workers: u32, remote: &Value) -> Place {
+    Place::start_changed(workers, |bootstrap| with_issuer(bootstrap, issuer.port(), remote))
+}
+
+fn with_issuer(bootstrap: &mut Value, port: u16, remote: &Value) {
+    let mut config = shipped::plugin_config(bootstrap);
+    let provider = config["providers"][0].as_object_mut().expect("a provider");
+    provider.remove("keys");
+    let mut written =
+        json!({"uri": format!("http://127.0.0.1:{port}{JWKS}"), "cluster": "issuer", "allow_http": true});
+    for (name, value) in remote.as_object().expect("fields") {
+        written[name] = value.clone();
+        if value.is_null() {
+            written.as_object_mut().expect("fields").remove(name);
+        }
+    }
+    provider.insert("remote_jwks".into(), written);
+    shipped::set_plugin_config(bootstrap, &config.to_string());
+    add_cluster(bootstrap, "issuer", port);
+}
+
+fn add_cluster(bootstrap: &mut Value, name: &str, port: u16) {
+    let address = json!({"socket_address": {"address": "127.0.0.1", "port_value": port}});
+    let clusters = bootstrap["static_resources"]["clusters"].as_array_mut().expect("clusters");
+    clusters.push(json!({
+        "name": name, "type": "STATIC", "connect_timeout": "1s",
+        "load_assignment": {"cluster_name": name, "endpoints": [
+            {"lb_endpoints": [{"endpoint": {"address": address}}]}]},
+    }));
+}
+
+fn ask(place: &Place, token: &str) -> Response {
+    place.get("/app", &[("authorization", &bearer(token))])
+}
+
+fn reason(response: &Response) -> String {
+    response.json()["reason"].as_str().unwrap_or_default().to_owned()
+}
+
+fn is_refused(response: &Response, status: u16, why: &str) {
+    assert_eq!((response.status, reason(response).as_str()), (status, why), "{response:?}");
+}
+
+fn counter(place: &Place, name: &str) -> u64 {
+    place.stat(&format!("wasmcustom.jwtproxy_{name}_total")).unwrap_or_default()
+}
+
+/// Waits for something to become true.
+#[track_caller]
+fn soon(what: &str, is: impl Fn() -> bool) {
+    let give_up = Instant::now() + 10 * SECOND;
+    while !is() {
+        assert!(Instant::now() < give_up, "not within ten seconds: {what}");
+        sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn keys_are_there_before_the_first_request_is_judged() {
+    let issuer = Issuer::start();
+    let keys = Serve::json(&json!({"keys": [jwk("a", "1")]}));
+    issuer.serve(JWKS, Serve::Late(SECOND, Box::new(keys)));
+    let place = place(&issuer, 4, &json!({}));
+    // Every worker has some that wait.
+    let waiting: Vec<_> = (0..24)
+        .map(|_| {
+            let port = place.port;
+            thread::spawn(move || {
+                let headers = [("authorization", bearer(&token("a", "1")))];
+                let headers: Vec<(&str, &str)> =
+                    headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+                rig::http::request(port, "GET", "/app", &bytes(&headers), b"").status
+            })
+        })
+        .collect();
+    let statuses: Vec<u16> = waiting.into_iter().map(|one| one.join().expect("an answer")).collect();
+    assert_eq!(statuses, [200; 24]);
+    assert_eq!(issuer.requests(JWKS), 1, "one fetch for all workers");
+    is_refused(&ask(&place, &token("b", "1")), 401, "invalid_signature");
+    sleep(TICK);
+    assert_eq!(counter(&place, "jwks_fetched"), 1);
+}
+
+#[test]
+fn without_keys_nobody_is_let_in_or_led_in_circles() {
+    for (how, message) in [
+        (Serve::Status(500), "status 500"),
+        (Serve::Close, "status 503"),
+        (Serve::Body("{\"keys\": []}".into(), vec![]), "no usable key"),
+        (Serve::Body("<html>".into(), vec![]), "no JSON"),
+        (Serve::Redirect("/elsewhere"), "status 302"),
+        (Serve::Silence, "status 504"),
+    ] {
+        let issuer = Issuer::start();
+        issuer.serve("/elsewhere", Serve::json(&json!({"keys": [jwk("a", "1")]})));
+        issuer.serve(JWKS, how.clone());
+        let place = place(&issuer, 2, &json!({"timeout_seconds": 1}));
+        let began = Instant::now();
+        is_refused(&ask(&place, &token("a", "1")), 503, "keys_unavailable");
+        assert!(began.elapsed() < 5 * SECOND, "{how:?}: {:?}", began.elapsed());
+        let person = place.get(
+            "/app",
+            &[
+                ("accept", "text/html"),
+                ("sec-fetch-mode", "navigate"),
+                ("sec-fetch-dest", "document"),
+                ("cookie", &format!("access_token={}", token("a", "1"))),
+            ],
+        );
+        assert_eq!(
+            (person.status, person.header("location"), person.header("set-cookie")),
+            (503, None, None)
+        );
+        let grpc = place.send(
+            "POST",
+            "/app",
+            &[("content-type", "application/grpc"), ("authorization", &bearer(&token("a", "1")))],
+            b"",
+        );
+        assert_eq!(grpc.header("grpc-status"), Some("14"), "{grpc:?}");
+        // Nobody else is concerned.
+        assert_eq!(place.get("/healthz", &[]).status, 200);
+        is_refused(&place.get("/app", &[]), 401, "missing_token");
+        let log = place.envoy.log_with("there are none yet");
+        assert!(log.contains(message), "{how:?}: {log}");
+        assert_eq!(issuer.requests("/elsewhere"), 0, "redirects are not followed");
+        // It recovers by itself.
+        issuer.serve_keys(JWKS, &[jwk("a", "1")]);
+        soon("the keys are there", || ask(&place, &token("a", "1")).status == 200);
+    }
+}
+
+#[test]
+fn without_a_way_to_the_issuer_it_is_said() {
+    for remove in [true, false] {
+        let issuer = Issuer::start();
+        issuer.serve_keys(JWKS, &[jwk("a", "1")]);
+        let place = Place::start_changed(1, |bootstrap| {
+            with_issuer(bootstrap, issuer.port(), &json!({}));
+            let clusters = bootstrap["static_resources"]["clusters"].as_array_mut().expect("clusters");
+            let cluster = clusters.pop().expect("that of the issuer");
+            if !remove {
+                let mut empty = cluster;
+                empty["load_assignment"]["endpoints"] = json!([]);
+                clusters.push(empty);
+            }
+        });
+        is_refused(&ask(&place, &token("a", "1")), 503, "keys_unavailable");
+        place.envoy.log_with(if remove { "there is no cluster issuer" } else { "there are none yet" });
+        is_refused(&ask(&place, &token("a", "1")), 503, "keys_unavailable");
+    }
+}
+
+#[test]
+fn a_token_of_a_new_key_waits_for_it() {
+    for workers in [2, 4] {
+        let issuer = Issuer::start();
+        issuer.serve_keys(JWKS, &[jwk("a", "1")]);
+        let place = place(&issuer, workers, &json!({}));
+        assert_eq!(ask(&place, &token("a", "1")).status, 200);
+        // A thousand requests over ten seconds, on more connections than there are workers.
+        let (rotated, began) = (AtomicBool::new(false), Instant::now());
+        let statuses = thread::scope(|scope| {
+            let lanes: Vec<_> = (0..8)
+                .map(|_| {
+                    scope.spawn(|| {
+                        let (old, new) = (token("a", "1"), token("b", "2"));
+                        let mut connection = Connection::open(place.port);
+                        let mut statuses = BTreeMap::new();
+                        for turn in 0..125 {
+                            let token = if rotated.load(Ordering::SeqCst) { &new } else { &old };
+                            let headers = [("authorization", bearer(token))];
+                            let headers: Vec<(&str, &str)> =
+                                headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+                            let request = raw(place.port, "GET", "/app", &bytes(&headers), b"");
+                            *statuses.entry(connection.send(&request).status).or_insert(0) += 1;
+                            let due = began + Duration::from_millis(80 * turn);
+                            sleep(due.saturating_duration_since(Instant::now()));
+                        }
+                        statuses
+                    })
+                })
+                .collect();
+            sleep(5 * SECOND);
+            // As issuers rotate: the new key is there, then it signs.
+            issuer.serve_keys(JWKS, &[jwk("a", "1"), jwk("b", "2")]);
+            rotated.store(true, Ordering::SeqCst);
+            let mut all = BTreeMap::new();
+            for lane in lanes {
+                for (status, count) in lane.join().expect("answers") {
+                    *all.entry(status).or_insert(0) += count;
+                }
+            }
+            all
+        });
+        assert_eq!(statuses, BTreeMap::from([(200, 1000)]), "{workers} workers");
+        assert_eq!(issuer.requests(JWKS), 2, "the first fetch, and one for the new key");
+    }
+}
+
+#[test]
+fn a_flood_of_unknown_keys_asks_for_them_once_in_ten_seconds() {
+    let issuer = Issuer::start();
+    issuer.serve_keys(JWKS, &[jwk("a", "1")]);
+    let place = place(&issuer, 2, &json!({}));
+    assert_eq!(ask(&place, &token("a", "1")).status, 200);
+    let began = Instant::now();
+    let flood = |count: usize| {
+        let mut connection = Connection::open(place.port);
+        for number in 0..count {
+            let headers = [("authorization", bearer(&token("b", &format!("random-{number}"))))];
+            let headers: Vec<(&str, &str)> =
+                headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+            let refused = connection.send(&raw(place.port, "GET", "/app", &bytes(&headers), b""));
+            is_refused(&refused, 401, "unknown_key");
+        }
+    };
+    let memory = || place.stat("wasm.envoy.wasm.runtime.v8.active");
+    let before = memory();
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| flood(250));
+        }
+    });
+    let took = began.elapsed();
+    let most = 2 + usize::try_from(took.as_secs() / 10).expect("fits");
+    assert!(issuer.requests(JWKS) <= most, "{} requests in {took:?}", issuer.requests(JWKS));
+    assert_eq!(memory(), before);
+    sleep(TICK);
+    assert!(counter(&place, "waited") < 100, "{} waited", counter(&place, "waited"));
+    // Within the ten seconds an unknown key is refused at once.
+    let began = Instant::now();
+    flood(1);
+    assert!(began.elapsed() < SECOND / 2);
+    assert_eq!(ask(&place, &token("a", "1")).status, 200);
+}
+
+#[test]
+fn keys_are_refreshed_once_for_all_workers() {
+    let issuer = Issuer::start();
+    issuer.serve_keys(JWKS, &[jwk("a", "1")]);
+    let place = place(&issuer, 4, &json!({"refresh_seconds": 2}));
+    assert_eq!(ask(&place, &token("a", "1")).status, 200);
+    let began = Instant::now();
+    issuer.serve_keys(JWKS, &[jwk("b", "1")]);
+    sleep(9 * SECOND);
+    let took = began.elapsed().as_secs_f64();
+    // Two seconds, a tenth less by chance, and up to one until the tick that notices.
+    let refreshes = issuer.requests(JWKS) - 1;
+    assert!((3..=5).contains(&refreshes), "{refreshes} in {took} s");
+    let asked = u64::try_from(issuer.requests(JWKS)).expect("fits");
+    sleep(TICK);
+    assert!((asked..=asked + 1).contains(&counter(&place, "jwks_fetched")));
+    // The key is gone, and what it had signed with it: in every worker, however often it was taken before.
+    for _ in 0..16 {
+        is_refused(&ask(&place, &token("a", "1")), 401, "invalid_signature");
+        assert_eq!(ask(&place, &token("b", "1")).status, 200);
+    }
+}
+
+#[test]
+fn a_broken_answer_never_replaces_good_keys() {
+    let issuer = Issuer::start();
+    issuer.serve_keys(JWKS, &[jwk("a", "1")]);
+    let place = place(&issuer, 2, &json!({"refresh_seconds": 1, "timeout_seconds": 1}));
+    assert_eq!(ask(&place, &token("a", "1")).status, 200);
+    for (how, message) in [
+        (Serve::Body("garbage".into(), vec![]), "no JSON"),
+        (Serve::Body("x".repeat(10_000_000), vec![]), "10000000 bytes"),
+        (Serve::Body("{\"keys\": []}".into(), vec![]), "no usable key"),
+        (Serve::Body("{\"keys\": [{\"kty\": \"oct\", \"k\": \"AAAA\"}]}".into(), vec![]), "no usable key"),
+        (Serve::Redirect("/elsewhere"), "status 302"),
+        (Serve::Drip(Duration::from_millis(50)), "the answer broke off"),
+        (Serve::Status(404), "status 404"),
+        (Serve::Close, "status 503"),
+    ] {
+        let asked = issuer.requests(JWKS);
+        issuer.serve(JWKS, how.clone());
+        soon("it is asked again", || issuer.requests(JWKS) > asked + 1);
+        for _ in 0..8 {
+            assert_eq!(ask(&place, &token("a", "1")).status, 200, "{how:?}");
+        }
+        let log = place.envoy.log_with(message);
+        assert!(log.contains("stale, those of"), "{log}");
+    }
+    sleep(TICK);
+    assert!(counter(&place, "jwks_stale") >= 8);
+    // What is of no use in a good set is left out.
+    issuer.serve_keys(JWKS, &[json!({"kty": "XX", "kid": "0"}), jwk("short", "9"), jwk("b", "2")]);
+    soon("the new key is there", || ask(&place, &token("b", "2")).status == 200);
+    sleep(TICK);
+    assert_eq!(counter(&place, "jwks_keys_skipped"), 2);
+}
+
+#[test]
+fn an_issuer_may_say_how_long_its_keys_are_good() {
+    let issuer = Issuer::start();
+    let keys = json!({"keys": [jwk("a", "1")]}).to_string();
+    issuer.serve(JWKS, Serve::Body(keys, vec![("cache-control", "max-age=0")]));
+    let place = place(&issuer, 1, &json!({"refresh_seconds": 3600}));
+    assert_eq!(ask(&place, &token("a", "1")).status, 200);
+    sleep(8 * SECOND);
+    assert_eq!(issuer.requests(JWKS), 1, "not more often than every ten seconds");
+    soon("it is asked again", || issuer.requests(JWKS) == 2);
+}
+
+#[test]
+fn keys_are_found_by_discovery() {
+    let issuer = Issuer::start();
+    let port = issuer.port();
+    let name = format!("http://127.0.0.1:{port}/realms/che");
+    let document = "/realms/che/.well-known/openid-configuration";
+    let jwks_uri = format!("http://127.0.0.1:{port}{JWKS}");
+    issuer.serve(document, Serve::json(&json!({"issuer": "http://evil.example", "jwks_uri": jwks_uri})));
+    issuer.serve_keys(JWKS, &[jwk("a", "1")]);
+    let place = Place::start_changed(2, |bootstrap| {
+        with_issuer(bootstrap, port, &json!({"uri": null, "discovery": true, "refresh_seconds": 1}));
+        let mut config = shipped::plugin_config(bootstrap);
+        config["providers"][0]["issuer"] = json!(name);
+        shipped::set_plugin_config(bootstrap, &config.to_string());
+    });
+    let exp = i64::try_from(now()).expect("fits") + 3600;
+    let of = |key: &str, kid: &str| {
+        let claims = json!({"iss": name, "aud": "workspace", "sub": "alice", "exp": exp});
+        mint(&Key::fixed(key), "RS256", json!({"alg": "RS256", "kid": kid}), claims)
+    };
+    is_refused(&ask(&place, &of("a", "1")), 503, "keys_unavailable");
+    place.envoy.log_with("not that of the provider's issuer");
+    let elsewhere = json!({"issuer": name, "jwks_uri": "http://127.0.0.2:1/certs"});
+    issuer.serve(document, Serve::json(&elsewhere));
+    place.envoy.log_with("`jwks_cluster` must lead");
+    assert_eq!(issuer.requests(JWKS), 0);
+    issuer.serve(document, Serve::json(&json!({"issuer": name, "jwks_uri": jwks_uri})));
+    soon("the keys are found", || ask(&place, &of("a", "1")).status == 200);
+    // Where they are is known then.
+    let discovered = issuer.requests(document);
+    sleep(4 * SECOND);
+    assert!(issuer.requests(JWKS) >= 3 && issuer.requests(document) <= discovered + 2);
+    // They move.
+    issuer.serve(JWKS, Serve::Status(410));
+    issuer.serve_keys("/new", &[jwk("b", "2")]);
+    let moved = json!({"issuer": name, "jwks_uri": format!("http://127.0.0.1:{port}/new")});
+    issuer.serve(document, Serve::json(&moved));
+    soon("they are found again", || ask(&place, &of("b", "2")).status == 200);
+}
+
+#[test]
+fn a_request_that_waits_keeps_its_body_and_its_stream() {
+    let issuer = Issuer::start();
+    let keys = Serve::json(&json!({"keys": [jwk("a", "1")]}));
+    issuer.serve(JWKS, Serve::Late(SECOND, Box::new(keys)));
+    let place = place(&issuer, 1, &json!({}));
+    let body = "x".repeat(100_000);
+    let sent = place.send("POST", "/app", &[("authorization", &bearer(&token("a", "1")))], body.as_bytes());
+    assert_eq!(sent.status, 200);
+    assert_eq!(sent.json()["body"].as_str().map(str::len), Some(body.len()));
+    // A form with a token of a key that is not known yet.
+    issuer.serve_keys(JWKS, &[jwk("a", "1"), jwk("b", "2")]);
+    let form = format!("token={}&redirectUrl=/app", token("b", "2"));
+    let signed_in = place.send(
+        "POST",
+        "/jwt/auth",
+        &[("content-type", "application/x-www-form-urlencoded"), ("sec-fetch-site", "same-origin")],
+        form.as_bytes(),
+    );
+    assert_eq!((signed_in.status, signed_in.header("location")), (303, Some("/app")), "{signed_in:?}");
+    assert_eq!(issuer.requests(JWKS), 2);
+}
+
+/// Clients that do not wait for their answer, while others do.
+#[test]
+fn clients_that_go_away_while_they_wait_do_no_harm() {
+    let issuer = Issuer::start();
+    issuer.serve(JWKS, Serve::Silence);
+    let place = place(&issuer, 2, &json!({"timeout_seconds": 2}));
+    for _ in 0..50 {
+        use std::io::Write;
+        let mut gone = std::net::TcpStream::connect(("127.0.0.1", place.port)).expect("a connection");
+        let head =
+            format!("GET /app HTTP/1.1\r\nhost: a\r\nauthorization: {}\r\n\r\n", bearer(&token("a", "1")));
+        gone.write_all(head.as_bytes()).expect("a request");
+    }
+    issuer.serve_keys(JWKS, &[jwk("a", "1")]);
+    soon("the keys are there", || ask(&place, &token("a", "1")).status == 200);
+    assert!(!place.envoy.log().contains("panicked"));
+}
