@@ -6,9 +6,9 @@ use super::error::{ConfigError, Result};
 use super::feeds::{Owner, remote_jwks, revoked};
 use super::keys::keys;
 use super::reader::Node;
-use super::{Reading, is_hop_by_hop, is_token};
+use super::{Reading, is_hop_by_hop, is_token, secrets};
 use crate::claim_headers::ClaimHeaders;
-use crate::jwt::{Algorithm, Budget, Profile, Provider};
+use crate::jwt::{Algorithm, Budget, Profile, Provider, VerifyingKey};
 
 const DEFAULT_SKEW: f64 = 60.0;
 
@@ -29,6 +29,10 @@ pub(super) fn providers(node: &Node<'_>, reading: &mut Reading<'_>) -> Result<(V
         }
         providers.push(provider);
         headers.push(claim_headers);
+    }
+    let keys: Vec<_> = providers.iter().flat_map(|provider| &provider.keys).map(VerifyingKey::key).collect();
+    for (path, secret) in &reading.secrets {
+        secrets::refuse_public(path, secret.bytes(), &keys)?;
     }
     Ok((providers, ClaimHeaders::new(headers)))
 }
@@ -58,7 +62,7 @@ fn provider(
     let algorithms = match (fields.read("algorithms", named_algorithms)?, reading.profile) {
         (Some(named), _) => named,
         (None, Profile::JwtProxy) => vec![Algorithm::Rs256],
-        (None, Profile::Strict) => Algorithm::ALL.to_vec(),
+        (None, Profile::Strict) => Algorithm::RS.to_vec(),
     };
     let name = fields.text("name")?.unwrap_or_else(|| node.path().to_owned());
     let issuer = fields.text("issuer")?;
@@ -118,9 +122,15 @@ fn provider(
 }
 
 fn named_algorithms(node: &Node<'_>) -> Result<Vec<Algorithm>> {
-    let words = Algorithm::ALL.map(|algorithm| (algorithm.name(), algorithm));
     let names = node.non_empty_list("leave it out for RS256, RS384 and RS512")?;
-    names.iter().map(|name| name.word(&words)).collect()
+    let mut algorithms = Vec::new();
+    for name in names {
+        let algorithm = name.word(&Algorithm::NAMES)?;
+        if !algorithms.contains(&algorithm) {
+            algorithms.push(algorithm);
+        }
+    }
+    Ok(algorithms)
 }
 
 fn audiences(node: &Node<'_>) -> Result<Vec<String>> {

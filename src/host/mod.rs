@@ -27,7 +27,7 @@ use clock::HostClock;
 use fleet::Fleet;
 use metrics::Metrics;
 use open_streams::OpenStreams;
-use signatures::HostOrCrate;
+use signatures::HostOrCrates;
 use waiting_forms::WaitingForms;
 
 proxy_wasm::main! {{
@@ -51,7 +51,7 @@ struct Root {
 struct Filter {
     policy: Policy,
     clock: HostClock,
-    signatures: HostOrCrate,
+    signatures: HostOrCrates,
     metrics: Metrics,
     streams: OpenStreams,
     forms: WaitingForms,
@@ -86,7 +86,7 @@ impl RootContext for Root {
         for warning in policy.warnings() {
             warn!("jwtproxy: {warning}");
         }
-        let signatures = HostOrCrate::choose();
+        let signatures = HostOrCrates::choose(policy.verifier().algorithms());
         let names: Vec<_> =
             policy.verifier().providers().iter().map(|provider| provider.name.as_str()).collect();
         info!("jwtproxy: loaded; providers: {}; signatures are verified by {signatures}", names.join(", "));

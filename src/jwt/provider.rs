@@ -31,7 +31,7 @@ pub struct Provider {
     pub audiences: Option<Vec<String>>,
     /// The claim that says whom a token is about.
     pub subject_claim: String,
-    /// What its keys may be used with, where they do not say more.
+    /// What its tokens may be signed with.
     pub algorithms: Vec<Algorithm>,
     /// The keys of the configuration that sign its tokens.
     pub keys: Vec<VerifyingKey>,
@@ -138,7 +138,9 @@ impl Provider {
             }
             refused = VerifyError::InvalidSignature;
         }
+        let is_allowed = jws.algorithm().is_some_and(|algorithm| self.algorithms.contains(&algorithm));
         Err(match &self.fetched {
+            Some(_) if !is_allowed => VerifyError::AlgorithmNotAllowed,
             Some(keys) if keys.keys().is_none() => VerifyError::KeysUnavailable { feed: keys.feed },
             // The issuer may have a new key. Who names none is not worth asking for.
             Some(keys) if jws.kid().is_some() && !has_kid => {
