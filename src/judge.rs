@@ -28,13 +28,14 @@ impl<C: Clock, S: Signatures> Judge<'_, C, S> {
         self.policy.verify(candidate, self.clock, &mut self.budget, self.signatures)
     }
 
-    /// Takes the first candidate that is valid and `may` be used. Else the rejection is that of the first one.
+    /// Takes the first candidate that is valid and `may` be used. Else the rejection is that of one that is valid, but may
+    /// not, or that of the first one.
     pub fn judge<'c, 'r>(
         &mut self,
         candidates: &'c [Candidate<'r>],
-        may: impl Fn(&Candidate<'r>) -> bool,
+        may: impl Fn(&Candidate<'r>, &KnownToken) -> Result<(), Rejection>,
     ) -> Judged<'c, 'r> {
-        let (mut first, mut forbidden) = (None, false);
+        let (mut first, mut forbidden) = (None, None);
         let mut live_cookies = false;
         for candidate in candidates {
             let verdict = self.verify(candidate);
@@ -48,17 +49,19 @@ impl<C: Clock, S: Signatures> Judge<'_, C, S> {
                 };
             }
             match verdict {
-                Ok(token) if may(candidate) => {
-                    return Judged { verdict: Ok((candidate, token)), cookies_are_dead: false };
-                }
-                Ok(_) => forbidden = true,
+                Ok(token) => match may(candidate, &token) {
+                    Ok(()) => return Judged { verdict: Ok((candidate, token)), cookies_are_dead: false },
+                    // No page tells another site what a cookie may do.
+                    Err(Rejection::Csrf) => forbidden = Some(Rejection::Csrf),
+                    Err(why) => forbidden = forbidden.or(Some(why)),
+                },
                 Err(fault) => first = first.or(Some(fault)),
             }
         }
-        let rejection = match first {
-            _ if forbidden => Rejection::Csrf,
-            Some(fault) => Rejection::Token(fault),
-            None => Rejection::NoCredentials,
+        let rejection = match (forbidden, first) {
+            (Some(why), _) => why,
+            (None, Some(fault)) => Rejection::Token(fault),
+            (None, None) => Rejection::NoCredentials,
         };
         Judged { verdict: Err(rejection), cookies_are_dead: !live_cookies }
     }

@@ -10,6 +10,7 @@ use crate::http::{HeadEdit, RequestHead, Response};
 use crate::jwt::{Budget, Clock, NumericDate, Signatures, TokenHash, VerifiedJwt, Verifier, VerifyError};
 use crate::path::{PublicMatch, PublicPaths};
 use crate::reply::Rejection;
+use crate::rules::Rules;
 use crate::session::Session;
 use crate::streams::{EndedSession, Expiry};
 use crate::token_cache::{KnownToken, TokenCache};
@@ -24,6 +25,7 @@ pub struct Policy {
     pub(crate) sources: TokenSources,
     pub(crate) forward_token: ForwardToken,
     pub(crate) public_paths: PublicPaths,
+    pub(crate) rules: Option<Rules>,
     pub(crate) session: Option<Session>,
     pub(crate) claim_headers: ClaimHeaders,
     pub(crate) expiry: Expiry,
@@ -151,7 +153,11 @@ impl Policy {
         Decision::Forward(Forward { policy: self, head: *head, token: Some((token, found_at)), now })
     }
 
-    pub(crate) const fn forward_public<'d>(&'d self, _: PublicMatch, head: &RequestHead<'d>) -> Decision<'d> {
+    pub(crate) const fn forward_public<'d>(
+        &'d self,
+        _: PublicMatch<'_>,
+        head: &RequestHead<'d>,
+    ) -> Decision<'d> {
         Decision::Forward(Forward { policy: self, head: *head, token: None, now: None })
     }
 
@@ -180,7 +186,8 @@ impl Policy {
         let (jwt, claims) = self.verifier.verify(compact, clock, budget, signatures)?;
         let headers = self.claim_headers.prepare(&jwt, &claims);
         let told = self.session.as_ref().and_then(|session| session.told(&claims));
-        let known = Rc::new(KnownToken { jwt, headers, told });
+        let rules = self.rules.as_ref().map(|rules| rules.prepare(&claims)).unwrap_or_default();
+        let known = Rc::new(KnownToken { jwt, headers, told, rules });
         self.tokens.add(&known);
         Ok(known)
     }

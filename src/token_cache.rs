@@ -10,6 +10,7 @@ use quick_cache::{Equivalent, Weighter};
 
 use crate::claim_headers::PreparedHeaders;
 use crate::jwt::VerifiedJwt;
+use crate::rules::RuleClaims;
 
 /// A verified token, and what the upstream is told of it.
 #[derive(Debug)]
@@ -20,6 +21,8 @@ pub struct KnownToken {
     pub headers: PreparedHeaders,
     /// The claims that its page is told, as a JSON object.
     pub told: Option<String>,
+    /// The claims that rules speak of.
+    pub rules: RuleClaims,
 }
 
 /// The verified tokens of one configuration in one worker.
@@ -81,7 +84,7 @@ impl Weighter<Compact, Rc<KnownToken>> for Bytes {
         const OVERHEAD: usize = 256;
         let subject = known.jwt.subject().map_or(0, str::len);
         let told = known.told.as_ref().map_or(0, String::len);
-        let bytes = [compact.len(), subject, known.headers.bytes(), told, OVERHEAD];
+        let bytes = [compact.len(), subject, known.headers.bytes(), told, known.rules.bytes(), OVERHEAD];
         bytes.into_iter().fold(0, |sum, bytes| sum.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX)))
     }
 }

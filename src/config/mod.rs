@@ -1,16 +1,18 @@
 //! From the JSON that an operator writes to a [`Policy`], or to the reason why not.
 
+mod claims;
 mod error;
 mod keys;
 mod paths;
 mod providers;
 mod reader;
+mod rules;
 mod session;
 mod sources;
 
 use serde_json::Value;
 
-use crate::jwt::{Json, Profile, Verifier, sha256};
+use crate::jwt::{Json, Profile, Provider, Verifier, sha256};
 use crate::path::PlainPath;
 use crate::policy::Policy;
 use crate::streams::Expiry;
@@ -71,6 +73,7 @@ impl Policy {
             "forward_token",
             "public_paths",
             "open",
+            "rules",
             "session",
             "stream_expiry",
             "expires_in",
@@ -92,7 +95,10 @@ impl Policy {
             None => return fields.refuse("providers", "write at least one provider, with a key"),
         };
         let session = fields.read("session", |node| session::session(node, profile))?;
+        let rules = rules::rules(&fields, &providers, &mut reading)?;
+        let public_paths = paths::public_paths(&fields, &providers, &mut reading)?;
         for provider in &mut providers {
+            provider.kept_claims.extend(rules.iter().flat_map(|rules| rules.claims().iter().cloned()));
             let told = session.as_ref().and_then(|session| session.info.as_ref());
             provider.kept_claims.extend(told.into_iter().flat_map(|(_, claims)| claims.iter().cloned()));
         }
@@ -106,7 +112,6 @@ impl Policy {
         };
         let sources = sources::token_sources(&fields, session.as_ref(), profile)?;
         let forward_token = sources::forward_token(&fields, &claim_headers, profile)?;
-        let public_paths = paths::public_paths(&fields, &mut reading)?;
         if let Some(page) =
             session.as_ref().and_then(|session| session.login.as_ref()).map(|login| &login.address)
             && let Some(page) = PlainPath::new(page.as_bytes())
@@ -123,6 +128,7 @@ impl Policy {
             sources,
             forward_token,
             public_paths,
+            rules,
             session,
             claim_headers,
             expiry,
@@ -153,6 +159,16 @@ fn parse(text: &[u8]) -> Result<Value> {
         ConfigError::new("", message)
     })?;
     Ok(value)
+}
+
+/// The providers of those names, by their index.
+fn provider_names(node: &Node<'_>, providers: &[Provider]) -> Result<Vec<usize>> {
+    let index = |node: &Node<'_>| {
+        let name = node.text()?;
+        let found = providers.iter().position(|provider| provider.name == name);
+        found.ok_or_else(|| node.fault(format!("no provider has the name `{name}`")))
+    };
+    node.non_empty_list("that admits nobody; leave it out for all of them")?.iter().map(index).collect()
 }
 
 /// Names of HTTP (RFC 9110 section 5.6.2): a token.

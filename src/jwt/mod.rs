@@ -9,6 +9,7 @@ mod jwk;
 mod jws;
 mod key;
 mod provider;
+mod required;
 pub mod signature;
 mod verifier;
 
@@ -18,5 +19,6 @@ pub use jwk::{JwkFault, KeyUse, jwk, key_type};
 pub use jws::{Genuine, Jws, JwsFault, Wanted};
 pub use key::{KeyFault, RsaKey, VerifyingKey};
 pub use provider::{Profile, Provider, Times};
+pub use required::{RequiredClaim, says, says_text};
 pub use signature::{Algorithm, RustCrypto, Signatures, sha256};
 pub use verifier::{Budget, TokenHash, VerifiedJwt, Verifier, VerifyError};

@@ -55,8 +55,13 @@ impl Verifier {
         };
         for provider in &providers {
             add(&mut wanted.header, provider.required_header.iter().map(|(name, _)| name));
-            add(&mut wanted.claims, provider.required_claims.iter().map(|(name, _)| name));
-            add(&mut wanted.claims, provider.kept_claims.iter().chain([&provider.subject_claim]));
+            let required = provider.required_claims.iter().map(|required| &required.name);
+            let read = required.chain(&provider.kept_claims).chain([&provider.subject_claim]);
+            add(&mut wanted.claims, read.clone());
+            // `realm_access.roles` stands within `realm_access`, unless there is a claim of just that name.
+            let outer: Vec<String> =
+                read.filter_map(|name| Some(name.split_once('.')?.0.to_owned())).collect();
+            add(&mut wanted.claims, outer.iter());
         }
         Self { providers, profile, wanted }
     }
@@ -287,6 +292,8 @@ pub enum VerifyError {
     },
     /// The request has used up its signature checks.
     TooManySignatures,
+    /// The header has no `typ`, or another than the provider's.
+    TypeNotAllowed,
     /// No provider has its `iss`.
     UnknownIssuer,
     /// The provider has no key of its `kid`.
@@ -318,6 +325,7 @@ impl VerifyError {
             | Self::Malformed(_)
             | Self::MissingKid
             | Self::TooManySignatures
+            | Self::TypeNotAllowed
             | Self::UnknownIssuer
             | Self::UnknownKey => false,
         }
@@ -348,6 +356,7 @@ impl VerifyError {
             Self::MissingKid => "missing_kid",
             Self::NotYetValid { .. } => "token_not_yet_valid",
             Self::TooManySignatures => "too_many_signatures",
+            Self::TypeNotAllowed => "type_not_allowed",
             Self::UnknownIssuer => "unknown_issuer",
             Self::UnknownKey => "unknown_key",
         }
@@ -393,6 +402,7 @@ impl fmt::Display for VerifyError {
             Self::MissingKid => f.write_str("the header has no kid"),
             Self::NotYetValid { nbf, now } => write!(f, "the token is valid from {nbf}, it is {now}"),
             Self::TooManySignatures => write!(f, "more than {} signatures to check", Budget::SIGNATURES),
+            Self::TypeNotAllowed => f.write_str("the typ of the header is not one of the provider's"),
             Self::UnknownIssuer => f.write_str("no provider has the iss of the token"),
             Self::UnknownKey => f.write_str("the provider has no key with the kid of the token"),
         }
