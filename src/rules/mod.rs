@@ -136,9 +136,8 @@ impl Rules {
         let host: Vec<&str> = host.split('.').collect();
         let mut of = Vec::new();
         of.extend(self.first(head.method(), &host, &plain, false));
-        if plain != merged {
-            of.extend(self.first(head.method(), &host, &merged, true));
-        }
+        // Even if both are the same: `/a` is `/a/` to the patterns, too, then.
+        of.extend(self.first(head.method(), &host, &merged, true));
         Demands { rules: self, of: Some(of) }
     }
 
