@@ -2,26 +2,52 @@
 
 use std::borrow::Cow;
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
-use crate::http::{HeadEdit, RequestHead};
+use crate::http::{HeadEdit, RequestHead, hex};
 use crate::jwt::{Claims, VerifiedJwt};
+
+/// A claim as a header.
+#[derive(Clone, Debug)]
+pub struct ClaimHeader {
+    /// The name of the header, in lower case.
+    pub name: String,
+    /// The claim, perhaps a member within one.
+    pub claim: String,
+    /// How it is written.
+    pub format: Format,
+}
+
+/// How a claim is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Format {
+    /// An array as its elements with commas between them, or as JSON where that could be read in another way. Anything else
+    /// plain.
+    CommaList,
+    /// As JSON of ASCII.
+    Json,
+    /// Plain, percent-encoded (RFC 3986 section 2.1).
+    PercentEncoded,
+    /// A string as it is, in UTF-8, anything else as JSON.
+    #[default]
+    Plain,
+}
 
 /// Which claims become which headers. Whatever a client sends under one of these names is removed, always.
 #[derive(Clone, Debug, Default)]
 pub struct ClaimHeaders {
     /// Every header name of every provider, in lower case.
     names: Vec<String>,
-    /// For each provider: header name and claim.
-    by_provider: Vec<Vec<(String, String)>>,
+    by_provider: Vec<Vec<ClaimHeader>>,
 }
 
 impl ClaimHeaders {
-    /// Takes, for each provider, pairs of header name (in lower case) and claim.
+    /// Takes those of each provider.
     #[must_use]
-    pub fn new(by_provider: Vec<Vec<(String, String)>>) -> Self {
+    pub fn new(by_provider: Vec<Vec<ClaimHeader>>) -> Self {
         let mut names: Vec<String> = Vec::new();
-        for (name, _) in by_provider.iter().flatten() {
+        for ClaimHeader { name, .. } in by_provider.iter().flatten() {
             if !names.contains(name) {
                 names.push(name.clone());
             }
@@ -51,8 +77,8 @@ impl ClaimHeaders {
     pub fn prepare(&self, jwt: &VerifiedJwt, claims: &Claims<'_>) -> PreparedHeaders {
         let headers = self.by_provider.get(jwt.provider()).map(Vec::as_slice).unwrap_or_default();
         let value = |name: &String| {
-            let (_, claim) = headers.iter().find(|(own, _)| own == name)?;
-            Some(text(claims.value(claim)?)?.into_bytes())
+            let header = headers.iter().find(|header| header.name == *name)?;
+            Some(text(claims.find(&header.claim)?, header.format)?.into_bytes())
         };
         PreparedHeaders(self.names.iter().map(value).collect())
     }
@@ -99,21 +125,70 @@ fn is_twin(found: &str, name: &str) -> bool {
     found.len() == name.len() && found.bytes().map(normal).eq(name.bytes().map(normal))
 }
 
-/// A string as it is, anything else as JSON; `None` for what would not arrive as it was signed: control characters,
-/// white space at the ends, which every reader trims, and numbers that a double has rounded.
-fn text(claim: &Value) -> Option<String> {
-    let text = match claim {
-        Value::Null => return None,
-        Value::Number(number)
-            if number.is_f64() && number.as_f64().is_some_and(|own| own.abs() >= ROUNDED) =>
-        {
-            return None;
-        }
-        Value::String(text) => text.clone(),
+/// The value of a header; `None` for what would not arrive as it was signed: numbers that a double has rounded, and, where
+/// nothing is escaped, control characters and white space at the ends, which every reader trims.
+fn text(claim: &Value, format: Format) -> Option<String> {
+    const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+    if let Value::Number(number) = claim
+        && number.is_f64()
+        && number.as_f64().is_some_and(|own| own.abs() >= ROUNDED)
+    {
+        return None;
+    }
+    match format {
+        Format::CommaList => match claim.as_array() {
+            Some(items) => comma_list(items).or_else(|| ascii_json(claim)),
+            None => plain(claim).filter(|text| arrives(text)),
+        },
+        Format::Json => ascii_json(claim),
+        Format::PercentEncoded => plain(claim).map(|text| utf8_percent_encode(&text, RESERVED).to_string()),
+        Format::Plain => plain(claim).filter(|text| arrives(text)),
+    }
+}
+
+fn arrives(text: &str) -> bool {
+    !text.chars().any(char::is_control) && text.trim() == text
+}
+
+/// A string as it is, anything else as JSON; null is nothing.
+fn plain(claim: &Value) -> Option<String> {
+    match claim {
+        Value::Null => None,
+        Value::String(text) => Some(text.clone()),
         // The Display of a value can indent, too, and brings along what that needs.
         Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
-            serde_json::to_string(claim).ok()?
+            serde_json::to_string(claim).ok()
         }
+    }
+}
+
+/// `None` where who splits it at the commas would not find the elements again, or take it for JSON.
+fn comma_list(items: &[Value]) -> Option<String> {
+    let element = |item: &Value| {
+        let is_scalar = !matches!(item, Value::Null | Value::Array(_) | Value::Object(_));
+        let text = plain(item).filter(|_| is_scalar)?;
+        (!text.is_empty() && !text.contains(',') && !text.starts_with('[') && arrives(&text)).then_some(text)
     };
-    (!text.chars().any(char::is_control) && text.trim() == text).then_some(text)
+    let elements: Vec<String> = items.iter().map(element).collect::<Option<_>>()?;
+    (!elements.is_empty()).then(|| elements.join(","))
+}
+
+/// JSON in which every character that is no printable ASCII is escaped (RFC 8259 section 7).
+fn ascii_json(claim: &Value) -> Option<String> {
+    let json = serde_json::to_string(claim).ok()?;
+    if json.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        return Some(json);
+    }
+    let mut escaped = String::with_capacity(json.len());
+    for character in json.chars() {
+        if matches!(character, ' '..='~') {
+            escaped.push(character);
+        } else {
+            for unit in character.encode_utf16(&mut [0; 2]) {
+                escaped.push_str("\\u");
+                escaped.push_str(&hex(&unit.to_be_bytes()));
+            }
+        }
+    }
+    Some(escaped)
 }

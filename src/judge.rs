@@ -3,8 +3,9 @@
 use std::rc::Rc;
 
 use crate::extract::{Candidate, Carrier};
+use crate::http::RequestHead;
 use crate::jwt::{Budget, Clock, Signatures, VerifyError};
-use crate::policy::Policy;
+use crate::policy::{Decision, Policy};
 use crate::reply::Rejection;
 use crate::token_cache::KnownToken;
 
@@ -12,10 +13,10 @@ use crate::token_cache::KnownToken;
 pub(crate) struct Judge<'p, C, S> {
     pub policy: &'p Policy,
     pub clock: &'p C,
-    pub signatures: &'p S,
-    pub budget: Budget,
+    signatures: &'p S,
+    budget: Budget,
     /// The feed that might have helped one of the tokens.
-    pub missing: Option<usize>,
+    missing: Option<usize>,
 }
 
 /// What came of it.
@@ -25,7 +26,17 @@ pub(crate) struct Judged<'c, 'r> {
     pub cookies_are_dead: bool,
 }
 
-impl<C: Clock, S: Signatures> Judge<'_, C, S> {
+impl<'p, C: Clock, S: Signatures> Judge<'p, C, S> {
+    pub const fn new(policy: &'p Policy, clock: &'p C, signatures: &'p S) -> Self {
+        Self { policy, clock, signatures, budget: Budget::FULL, missing: None }
+    }
+
+    /// The request waits where what is missing for one of its tokens may yet come.
+    pub fn waits<'d>(&self, head: &RequestHead<'_>) -> Option<Decision<'d>> {
+        let feed = self.missing.filter(|feed| self.policy.is_worth_waiting(*feed, head, self.clock))?;
+        Some(Decision::Await { feed })
+    }
+
     pub fn verify(&mut self, candidate: &Candidate<'_>) -> Result<Rc<KnownToken>, VerifyError> {
         let verdict = self.policy.verify(candidate, self.clock, &mut self.budget, self.signatures);
         if let Err(fault) = &verdict {
@@ -34,14 +45,14 @@ impl<C: Clock, S: Signatures> Judge<'_, C, S> {
         verdict
     }
 
-    /// Takes the first candidate that is valid and `may` be used. Else the rejection is that of the first one, but for a lack
-    /// of ours.
+    /// Takes the first candidate that is valid and `may` be used. Else the rejection is that of one that is valid, but may
+    /// not, or that of the first one, but for a lack of ours.
     pub fn judge<'c, 'r>(
         &mut self,
         candidates: &'c [Candidate<'r>],
-        may: impl Fn(&Candidate<'r>) -> bool,
+        may: impl Fn(&Candidate<'r>, &KnownToken) -> Result<(), Rejection>,
     ) -> Judged<'c, 'r> {
-        let (mut first, mut forbidden) = (None, false);
+        let (mut first, mut forbidden) = (None, None);
         let mut live_cookies = false;
         for candidate in candidates {
             let verdict = self.verify(candidate);
@@ -50,16 +61,18 @@ impl<C: Clock, S: Signatures> Judge<'_, C, S> {
                     Ok(_) => true,
                     Err(fault) => {
                         fault.is_of_a_genuine_token_for_elsewhere()
-                            || fault.is_of_the_proxy()
+                            || fault.feed().is_some()
                             || *fault == VerifyError::TooManySignatures
                     }
                 };
             }
             match verdict {
-                Ok(token) if may(candidate) => {
-                    return Judged { verdict: Ok((candidate, token)), cookies_are_dead: false };
-                }
-                Ok(_) => forbidden = true,
+                Ok(token) => match may(candidate, &token) {
+                    Ok(()) => return Judged { verdict: Ok((candidate, token)), cookies_are_dead: false },
+                    // No page tells another site what a cookie may do.
+                    Err(Rejection::Csrf) => forbidden = Some(Rejection::Csrf),
+                    Err(why) => forbidden = forbidden.or(Some(why)),
+                },
                 Err(fault) => {
                     let is_ours = first.as_ref().is_some_and(VerifyError::is_of_the_proxy);
                     if first.is_none() || fault.is_of_the_proxy() && !is_ours {
@@ -68,10 +81,10 @@ impl<C: Clock, S: Signatures> Judge<'_, C, S> {
                 }
             }
         }
-        let rejection = match first {
-            _ if forbidden => Rejection::Csrf,
-            Some(fault) => Rejection::Token(fault),
-            None => Rejection::NoCredentials,
+        let rejection = match (forbidden, first) {
+            (Some(why), _) => why,
+            (None, Some(fault)) => Rejection::Token(fault),
+            (None, None) => Rejection::NoCredentials,
         };
         Judged { verdict: Err(rejection), cookies_are_dead: !live_cookies }
     }

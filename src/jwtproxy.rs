@@ -125,6 +125,7 @@ fn refuse(policy: &Policy, rejection: Rejection, head: &RequestHead<'_>) -> Deci
         | Rejection::Csrf
         | Rejection::FormTooLarge
         | Rejection::FormUnreadable
+        | Rejection::NotPermitted { .. }
         | Rejection::TokenTooLarge => failure(&rejection),
         Rejection::Token(fault) if fault.is_of_the_proxy() => failure(&rejection),
         Rejection::HiddenSession
@@ -165,6 +166,7 @@ fn message(rejection: &Rejection) -> String {
         | Rejection::HiddenSession
         | Rejection::MethodNotAllowed
         | Rejection::NoCredentials
+        | Rejection::NotPermitted { .. }
         | Rejection::OtherSession => "No JWT found",
         Rejection::TokenTooLarge => "Token too large for a cookie",
         Rejection::Token(fault) => match fault {
@@ -178,7 +180,9 @@ fn message(rejection: &Rejection) -> String {
             }
             VerifyError::ClaimMismatch { .. } => "Error verifying claims",
             VerifyError::Expired { .. } => "Token is expired",
-            VerifyError::HeaderMismatch { .. } => "Unexpected verifier initialization failure",
+            VerifyError::HeaderMismatch { .. } | VerifyError::TypeNotAllowed => {
+                "Unexpected verifier initialization failure"
+            }
             VerifyError::IssuedInFuture { .. } => "Missing or invalid 'iat' claim",
             VerifyError::LifetimeTooLong { .. } => "Invalid 'exp' claim (too long)",
             VerifyError::Malformed(JwsFault::Payload) => "Could not parse JWT claims",

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use percent_encoding::percent_decode;
 use regex_lite::Regex;
 
-use crate::http::RequestHead;
+use crate::http::{RequestHead, cut};
 
 /// A path that every reader understands alike: percent-decoded once, dot segments resolved, slashes as they came.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,6 +82,18 @@ fn remove_dot_segments(path: &str) -> Option<String> {
     Some(kept.iter().flat_map(|segment| ["/", segment]).collect())
 }
 
+/// Whether it does not matter if a server merges slashes before it resolves dot segments, or behind that: it does in
+/// `/a//../b`. Parameters (`;x`) may be dropped first.
+#[must_use]
+pub fn has_one_order(path: &[u8]) -> bool {
+    let decoded: Vec<u8> = percent_decode(path).collect();
+    let segments: Vec<&[u8]> = decoded.split(|byte| *byte == b'/').collect();
+    let is_dot = |segment: &&[u8]| matches!(*segment, b"." | b"..");
+    // The first is nothing ever, and what is last stands before nothing.
+    let inner = segments.get(1..segments.len().saturating_sub(1)).unwrap_or_default();
+    !inner.iter().any(|segment| cut(segment, b';').0.is_empty()) || !segments.iter().any(is_dot)
+}
+
 /// What a path must look like.
 #[derive(Clone, Debug)]
 pub enum PathPattern {
@@ -119,6 +131,23 @@ pub struct PublicPath {
     pub pattern: PathPattern,
     /// The methods that it is public for; none: all.
     pub methods: Option<Vec<String>>,
+    /// Whose tokens are looked at all the same; none: nobody's.
+    pub identity: Option<Identity>,
+}
+
+/// Whose tokens are looked at where none is needed.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// The providers, by their index; none: all of them.
+    pub providers: Option<Vec<usize>>,
+}
+
+impl Identity {
+    /// Whether the tokens of that provider are.
+    #[must_use]
+    pub fn admits(&self, provider: usize) -> bool {
+        self.providers.as_ref().is_none_or(|providers| providers.contains(&provider))
+    }
 }
 
 /// The paths that need no token.
@@ -127,21 +156,29 @@ pub struct PublicPaths(pub Vec<PublicPath>);
 
 /// Proof that a request is for a public path; only [`PublicPaths::matching`] makes one.
 #[derive(Clone, Copy, Debug)]
-pub struct PublicMatch(());
+pub struct PublicMatch<'p>(Option<&'p Identity>);
+
+impl<'p> PublicMatch<'p> {
+    /// Whose tokens are looked at all the same.
+    #[must_use]
+    pub const fn identity(self) -> Option<&'p Identity> {
+        self.0
+    }
+}
 
 impl PublicPaths {
-    /// Looks for a rule that makes this request public. CONNECT matches none.
+    /// Looks for entries that make this request public; the first of them decides that looks at tokens. CONNECT matches none.
     #[must_use]
-    pub fn matching(&self, head: &RequestHead<'_>, path: Option<&PlainPath<'_>>) -> Option<PublicMatch> {
+    pub fn matching(&self, head: &RequestHead<'_>, path: Option<&PlainPath<'_>>) -> Option<PublicMatch<'_>> {
         let path = path.filter(|_| head.method() != b"CONNECT")?;
-        self.0
-            .iter()
-            .any(|public| {
-                let method = |own: &String| own.as_bytes() == head.method();
-                public.methods.as_ref().is_none_or(|methods| methods.iter().any(method))
-                    && public.pattern.matches(path)
-            })
-            .then_some(PublicMatch(()))
+        let mut matching = self.0.iter().filter(|public| {
+            let method = |own: &String| own.as_bytes() == head.method();
+            public.methods.as_ref().is_none_or(|methods| methods.iter().any(method))
+                && public.pattern.matches(path)
+        });
+        let first = matching.next()?;
+        let identity = first.identity.as_ref();
+        Some(PublicMatch(identity.or_else(|| matching.find_map(|public| public.identity.as_ref()))))
     }
 
     /// Whether together they match every path there is, as far as a few unlikely ones can tell.
@@ -181,6 +218,16 @@ mod tests {
             "/a#/../b", "/%zz", "/%ff",
         ] {
             assert_eq!(plain(path), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn slashes_may_be_merged_before_dot_segments_are_resolved() {
+        for path in ["/", "//", "/a//b", "/a/../b", "/a/../b/", "/a/./", "/a;/..", "/a/.../b//c"] {
+            assert!(has_one_order(path.as_bytes()), "{path}");
+        }
+        for path in ["/a//../b", "/a/;x/../b", "//..", "/a/%2e%2e//b", "/a/%3b/../b", "/..//"] {
+            assert!(!has_one_order(path.as_bytes()), "{path}");
         }
     }
 

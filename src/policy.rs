@@ -13,6 +13,7 @@ use crate::http::{HeadEdit, RequestHead, Response};
 use crate::jwt::{Budget, Clock, NumericDate, Revocation, Signatures, VerifiedJwt, Verifier, VerifyError};
 use crate::path::{PublicMatch, PublicPaths};
 use crate::reply::Rejection;
+use crate::rules::Rules;
 use crate::session::Session;
 use crate::streams::Expiry;
 use crate::token_cache::{KnownToken, TokenCache};
@@ -27,6 +28,7 @@ pub struct Policy {
     pub(crate) sources: TokenSources,
     pub(crate) forward_token: ForwardToken,
     pub(crate) public_paths: PublicPaths,
+    pub(crate) rules: Option<Rules>,
     pub(crate) session: Option<Session>,
     pub(crate) claim_headers: ClaimHeaders,
     pub(crate) expiry: Expiry,
@@ -164,7 +166,11 @@ impl Policy {
         Decision::Forward(Forward { policy: self, head: *head, token: Some((token, found_at)), now })
     }
 
-    pub(crate) const fn forward_public<'d>(&'d self, _: PublicMatch, head: &RequestHead<'d>) -> Decision<'d> {
+    pub(crate) const fn forward_public<'d>(
+        &'d self,
+        _: PublicMatch<'_>,
+        head: &RequestHead<'d>,
+    ) -> Decision<'d> {
         Decision::Forward(Forward { policy: self, head: *head, token: None, now: None })
     }
 
@@ -194,7 +200,8 @@ impl Policy {
         let (jwt, claims) = self.verifier.verify(compact, clock, budget, signatures)?;
         let headers = self.claim_headers.prepare(&jwt, &claims);
         let told = self.session.as_ref().and_then(|session| session.told(&claims));
-        let known = Rc::new(KnownToken::new(jwt, headers, told));
+        let rules = self.rules.as_ref().map(|rules| rules.prepare(&claims)).unwrap_or_default();
+        let known = Rc::new(KnownToken { jwt, headers, told, rules, passed: Cell::new(0) });
         self.tokens.add(&known);
         self.check_revoked(&known)?;
         Ok(known)

@@ -29,6 +29,11 @@ pub enum Rejection {
     MethodNotAllowed,
     /// No credentials came.
     NoCredentials,
+    /// No rule permits it to the token.
+    NotPermitted {
+        /// The index of the rule that decides; none: what cannot be judged by rules.
+        rule: Option<usize>,
+    },
     /// A link from elsewhere would replace the session of somebody else.
     OtherSession,
     /// The first credentials that came are no valid token.
@@ -49,6 +54,7 @@ impl Rejection {
             Self::HiddenSession => "hidden_session",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::NoCredentials => "missing_token",
+            Self::NotPermitted { .. } => "not_permitted",
             Self::OtherSession => "other_session",
             Self::Token(fault) => fault.reason(),
             Self::TokenTooLarge => "token_too_large",
@@ -60,7 +66,9 @@ impl Rejection {
     pub const fn is_about_credentials(&self) -> bool {
         match self {
             Self::Token(fault) => !fault.is_of_the_proxy(),
-            Self::HiddenSession | Self::NoCredentials | Self::OtherSession => true,
+            Self::HiddenSession | Self::NoCredentials | Self::NotPermitted { .. } | Self::OtherSession => {
+                true
+            }
             Self::CookieBlocked
             | Self::Csrf
             | Self::FormTooLarge
@@ -80,7 +88,7 @@ impl Rejection {
     #[must_use]
     pub const fn status(&self) -> u16 {
         match self {
-            Self::CookieBlocked | Self::Csrf => 403,
+            Self::CookieBlocked | Self::Csrf | Self::NotPermitted { .. } => 403,
             Self::MethodNotAllowed => 405,
             Self::HiddenSession | Self::OtherSession => 409,
             Self::Token(fault) if fault.is_of_a_genuine_token_for_elsewhere() => 403,
@@ -101,6 +109,7 @@ impl Rejection {
             Self::HiddenSession => "Another site wants to sign you in here.",
             Self::MethodNotAllowed => "The method is not allowed here.",
             Self::NoCredentials => "You are not signed in.",
+            Self::NotPermitted { .. } => "The token does not permit this.",
             Self::OtherSession => "You are signed in as somebody else.",
             Self::TokenTooLarge => "The token is too large for a cookie.",
             Self::Token(fault) => match fault {
@@ -124,6 +133,7 @@ impl Rejection {
                 | VerifyError::MissingClaim { .. }
                 | VerifyError::MissingKid
                 | VerifyError::TooManySignatures
+                | VerifyError::TypeNotAllowed
                 | VerifyError::UnknownIssuer
                 | VerifyError::UnknownKey { .. } => "The token is not valid.",
             },
@@ -147,7 +157,7 @@ impl Rejection {
         match self {
             Self::NoCredentials => Some("Bearer realm=\"jwtproxy\"".into()),
             Self::Token(fault) if fault.is_of_the_proxy() => None,
-            Self::Token(_) => {
+            Self::NotPermitted { .. } | Self::Token(_) => {
                 let error = if self.status() == 403 { "insufficient_scope" } else { "invalid_token" };
                 let parts = [
                     "Bearer realm=\"jwtproxy\", error=\"",
@@ -254,6 +264,7 @@ impl Rejection {
             | Self::HiddenSession
             | Self::MethodNotAllowed
             | Self::NoCredentials
+            | Self::NotPermitted { .. }
             | Self::Token(_)
             | Self::TokenTooLarge => {
                 if self.status() == 403 {
@@ -327,6 +338,10 @@ impl fmt::Display for Rejection {
             }
             Self::MethodNotAllowed => f.write_str("the endpoint does not have this method"),
             Self::NoCredentials => f.write_str("no token came"),
+            Self::NotPermitted { rule: None } => {
+                f.write_str("there are rules, and none of them can judge this path or host")
+            }
+            Self::NotPermitted { rule: Some(rule) } => write!(f, "rules[{rule}] does not permit it"),
             Self::OtherSession => f.write_str("a link from elsewhere would replace another person's session"),
             Self::Token(fault) => fault.fmt(f),
             Self::TokenTooLarge => f.write_str("the token does not fit into a cookie"),

@@ -4,9 +4,9 @@ use crate::access::{self, Asking};
 use crate::extract::{Candidate, Carrier};
 use crate::http::{RequestHead, Response};
 use crate::judge::Judge;
-use crate::jwt::{Budget, Clock, Signatures, VerifiedJwt, VerifyError};
+use crate::jwt::{Clock, Signatures, VerifiedJwt, VerifyError};
 use crate::page::{Frames, Opens, Page};
-use crate::path::PlainPath;
+use crate::path::{PlainPath, PublicMatch};
 use crate::policy::{Decision, Event, Policy, answer, see_other};
 use crate::reply::Rejection;
 use crate::session::{Endpoint, Session};
@@ -43,7 +43,7 @@ pub(crate) fn decide<'d>(
         }
         Some(_) => endpoint,
         None => match policy.public_paths.matching(head, path.as_ref()) {
-            Some(public) => return policy.forward_public(public, head),
+            Some(public) => return forward_public(policy, public, head, clock, signatures),
             None => None,
         },
     };
@@ -60,23 +60,28 @@ pub(crate) fn decide<'d>(
     } else if opens_link {
         candidates = put_first(candidates, |carrier| carrier == Carrier::Query);
     }
-    let mut judge = Judge { policy, clock, signatures, budget: Budget::default(), missing: None };
-    let judged = judge.judge(&candidates, |candidate| {
+    let mut judge = Judge::new(policy, clock, signatures);
+    let rules = policy.rules.as_ref().filter(|_| endpoint.is_none());
+    let demands = rules.map(|rules| rules.of(head, path.as_ref()));
+    let judged = judge.judge(&candidates, |candidate, token| {
         // 5. A cookie must not speak for another site.
-        candidate.carrier != Carrier::Cookie
+        let may = candidate.carrier != Carrier::Cookie
             || match endpoint {
                 Some((session, Endpoint::Info)) => session.lets_info(head),
                 _ => session.is_none_or(|session| session.lets_cookie(head)),
-            }
+            };
+        if !may {
+            return Err(Rejection::Csrf);
+        }
+        // 4. Who may do what where.
+        demands.as_ref().map_or(Ok(()), |demands| demands.permit(token.jwt.provider(), &token.rules))
     });
     let (candidate, token) = match judged.verdict {
         Ok(winner) => winner,
+        // 6., 8. and 10.
         Err(rejection) => {
-            return match judge.missing.filter(|feed| policy.is_worth_waiting(*feed, head, clock)) {
-                Some(feed) => Decision::Await { feed },
-                // 6., 8. and 10.
-                None => policy.refuse(rejection, head, judged.cookies_are_dead),
-            };
+            let refuse = || policy.refuse(rejection, head, judged.cookies_are_dead);
+            return judge.waits(head).unwrap_or_else(refuse);
         }
     };
 
@@ -102,6 +107,30 @@ pub(crate) fn decide<'d>(
         return sign_in(session, &mut judge, &candidates, &token.jwt, head, Some(clean));
     }
     policy.forward_verified(token, candidate.place(), head, clock)
+}
+
+/// Forwards what needs no token, and says whose it is where that may be known.
+fn forward_public<'d>(
+    policy: &'d Policy,
+    public: PublicMatch<'_>,
+    head: &RequestHead<'d>,
+    clock: &impl Clock,
+    signatures: &impl Signatures,
+) -> Decision<'d> {
+    let Some(identity) = public.identity() else { return policy.forward_public(public, head) };
+    let session = policy.session.as_ref();
+    let candidates = policy.sources.candidates(head);
+    let mut judge = Judge::new(policy, clock, signatures);
+    let judged = judge.judge(&candidates, |candidate, token| {
+        let may =
+            candidate.carrier != Carrier::Cookie || session.is_none_or(|session| session.lets_cookie(head));
+        // Whatever the reason, the request goes on without an identity.
+        if may && identity.admits(token.jwt.provider()) { Ok(()) } else { Err(Rejection::Csrf) }
+    });
+    match judged.verdict {
+        Ok((candidate, token)) => policy.forward_verified(token, candidate.place(), head, clock),
+        Err(_) => judge.waits(head).unwrap_or_else(|| policy.forward_public(public, head)),
+    }
 }
 
 /// What is to be done before the form of a sign-in is judged, if anything.
@@ -137,16 +166,12 @@ fn sign_in(
                 Ok(_) | Err(VerifyError::TooManySignatures) => {
                     return judge.policy.refuse(Rejection::OtherSession, head, false);
                 }
-                // Nor must one whose key is not known yet.
-                Err(fault) => {
-                    let feed = fault.feed();
-                    if let Some(feed) =
-                        feed.filter(|feed| judge.policy.is_worth_waiting(*feed, head, judge.clock))
-                    {
-                        return Decision::Await { feed };
-                    }
-                }
+                Err(_) => {}
             }
+        }
+        // Nor must one whose key is not known yet.
+        if let Some(waits) = judge.waits(head) {
+            return waits;
         }
         if !own && session.cookie_is_hidden(head) {
             return judge.policy.refuse(Rejection::HiddenSession, head, false);

@@ -10,6 +10,7 @@ use quick_cache::{Equivalent, Weighter};
 
 use crate::claim_headers::PreparedHeaders;
 use crate::jwt::VerifiedJwt;
+use crate::rules::RuleClaims;
 
 /// A verified token, and what the upstream is told of it.
 #[derive(Debug)]
@@ -20,16 +21,10 @@ pub struct KnownToken {
     pub headers: PreparedHeaders,
     /// The claims that its page is told, as a JSON object.
     pub told: Option<String>,
-    /// The state of what is revoked with which it was compared last.
+    /// The claims that rules speak of.
+    pub rules: RuleClaims,
+    /// The state of what is revoked with which it was compared last; zero: it was not.
     pub passed: Cell<u32>,
-}
-
-impl KnownToken {
-    /// A token that was not yet compared with what is revoked.
-    #[must_use]
-    pub const fn new(jwt: VerifiedJwt, headers: PreparedHeaders, told: Option<String>) -> Self {
-        Self { jwt, headers, told, passed: Cell::new(0) }
-    }
 }
 
 /// The verified tokens of one configuration in one worker.
@@ -97,7 +92,8 @@ impl Weighter<Compact, Rc<KnownToken>> for Bytes {
         /// Of the cache and of the allocator, for an entry and its parts.
         const OVERHEAD: usize = 256;
         let told = known.told.as_ref().map_or(0, String::len);
-        let bytes = [compact.len(), known.jwt.bytes(), known.headers.bytes(), told, OVERHEAD];
+        let prepared = known.headers.bytes().saturating_add(known.rules.bytes());
+        let bytes = [compact.len(), known.jwt.bytes(), prepared, told, OVERHEAD];
         bytes.into_iter().fold(0, |sum, bytes| sum.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX)))
     }
 }

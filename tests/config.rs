@@ -3,6 +3,7 @@
 use jwtproxy_wasm::Policy;
 use rig::jwt::now;
 use rig::table::{self, filled};
+use serde_json::json;
 
 #[test]
 fn every_configuration_is_refused_with_these_words_or_loads() {
@@ -62,4 +63,26 @@ fn load(config: &[u8]) -> Result<Policy, String> {
     let variables = table::env();
     let env = |name: &str| variables.iter().find(|(own, _)| *own == name).map(|(_, value)| value.clone());
     Policy::from_json(config, &env).map_err(|error| error.to_string())
+}
+
+#[test]
+fn a_rule_that_is_never_reached_is_told() {
+    let config = filled(
+        &json!({
+            "providers": [{"name": "a", "keys": [{"pem": {"$pem": "a"}}]}],
+            "rules": [
+                {"paths": ["/a/{b}"], "methods": ["GET"], "providers": ["a"]},
+                {"paths": ["/a/{b}"], "providers": ["a"]},
+                {"paths": ["/a/{b}"], "methods": ["GET"], "deny": true},
+                {"deny": true},
+                {"hosts": ["a"], "deny": true},
+            ],
+        }),
+        now(),
+    );
+    let policy = load(config.to_string().as_bytes()).unwrap();
+    let told = |rule: usize, by: usize| {
+        format!("rules[{rule}]: this is never reached, as rules[{by}] decides before it")
+    };
+    assert_eq!(policy.warnings(), [told(2, 0), told(4, 3)]);
 }

@@ -71,6 +71,14 @@ fn load_setups() -> Vec<Setup> {
             "forward_token header",
             json!({"public_paths": public, "forward_token": {"header": "x-verified", "scheme": "Bearer"}}),
         ),
+        (
+            "rules",
+            json!({"session": session, "rules": [
+                {"paths": ["/static/{name}/**"], "required_claims": {"sub": "{name}"}},
+                {"hosts": ["{app}.example.com"], "required_claims": {"sub": {"all_of": ["alice"]}}},
+                {"deny": true},
+            ]}),
+        ),
         ("jwtproxy", json!({"profile": "jwtproxy"})),
         ("jwtproxy session", json!({"profile": "jwtproxy", "session": session, "public_paths": public})),
     ]
@@ -421,10 +429,14 @@ proptest! {
             json!({
                 "profile": "strict",
                 "providers": [{"name": "a", "issuer": "b", "audiences": ["c"], "keys": [{"pem": Key::fixed("a").public_pem()},
-                    {"jwks": {"keys": [Key::fixed("b").jwk("k")]}}], "claim_headers": {"x-a": "b"}, "clock_skew_seconds": 1}],
+                    {"jwks": {"keys": [Key::fixed("b").jwk("k")]}}], "types": ["JWT"], "required_claims": {"e.f": {"all_of": ["g"]}},
+                    "claim_headers": {"x-a": "b", "x-c": {"claim": "d.e", "format": "json"}}, "clock_skew_seconds": 1}],
+                "rules": [{"hosts": ["{h}.a.example"], "paths": ["/i/{j}/*/**"], "methods": ["GET"], "any_of": [{"providers": ["a"]},
+                    {"required_claims": {"k": ["l", "m{j}"]}}]}, {"deny": true}],
                 "token_sources": [{"cookie": "access_token"}, {"header": "authorization", "scheme": "Bearer"}, {"query": "t"}],
                 "forward_token": {"header": "x-b", "scheme": "Bearer"},
-                "public_paths": [{"exact": "/a"}, {"prefix": "/b/"}, {"regex": "^/c$", "methods": ["GET"]}],
+                "public_paths": [{"exact": "/a"}, {"prefix": "/b/", "identity": "optional", "providers": ["a"]},
+                    {"regex": "^/c$", "methods": ["GET"]}],
                 "session": {"auth_path": "/jwt/auth", "logout_path": "/jwt/logout", "login_url": "https://a.example/b?c=d",
                     "login_params": {"e": "{url}"}, "allowed_origins": ["https://a.example"], "public_base_path": "/f",
                     "cookie": {"path": "/", "same_site": "Lax", "secure": "auto", "max_age": "token"}},

@@ -12,10 +12,13 @@ use rig::repository;
 #[test]
 fn every_configuration_in_it_loads() {
     let env = |name: &str| (name == "JWT_PUBLIC_KEY").then(|| Key::fixed("a").public_pem());
-    let readme = read("README.md");
-    let configurations: Vec<&str> =
-        readme.split("```json\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
-    assert_eq!(configurations.len(), 2);
+    let pages = [read("README.md"), read("docs/rules.md")];
+    let configurations: Vec<&str> = pages
+        .iter()
+        .flat_map(|page| page.split("```json\n").skip(1))
+        .filter_map(|rest| rest.split("```").next())
+        .collect();
+    assert_eq!(configurations.len(), 6);
     for text in configurations {
         assert!(Policy::from_json(text.as_bytes(), &env).is_ok(), "{text}");
     }
@@ -23,8 +26,8 @@ fn every_configuration_in_it_loads() {
 
 #[test]
 fn every_field_is_in_its_table() {
-    let readme = read("README.md");
-    let sources = ["mod", "keys", "paths", "providers", "session", "sources"];
+    let readme = [read("README.md"), read("docs/rules.md")].concat();
+    let sources = ["mod", "keys", "paths", "providers", "rules", "session", "sources"];
     let mut fields = 0;
     for source in sources {
         let text = read(&format!("src/config/{source}.rs"));
@@ -75,6 +78,7 @@ fn what_it_links_to_is_there() {
         "docs/browsers.md",
         "docs/jwtproxy.md",
         "docs/reasons.md",
+        "docs/rules.md",
         "docs/testing.md",
     ] {
         for target in

@@ -1,11 +1,13 @@
 //! From the JSON that an operator writes to a [`Policy`], or to the reason why not.
 
+mod claims;
 mod error;
 mod feeds;
 mod keys;
 mod paths;
 mod providers;
 mod reader;
+mod rules;
 mod secrets;
 mod session;
 mod sources;
@@ -16,7 +18,7 @@ use serde_json::Value;
 
 use crate::ended::EndedSessions;
 use crate::feed::{Feed, Feeds};
-use crate::jwt::{Json, Key, Profile, Secret, Verifier, sha256};
+use crate::jwt::{Json, Key, Profile, Provider, Secret, Verifier, sha256};
 use crate::path::PlainPath;
 use crate::policy::Policy;
 use crate::streams::Expiry;
@@ -87,6 +89,7 @@ impl Policy {
             "forward_token",
             "public_paths",
             "open",
+            "rules",
             "session",
             "stream_expiry",
             "expires_in",
@@ -107,7 +110,10 @@ impl Policy {
             None => return fields.refuse("providers", "write at least one provider, with a key"),
         };
         let session = fields.read("session", |node| session::session(node, profile))?;
+        let rules = rules::rules(&fields, &providers, &mut reading)?;
+        let public_paths = paths::public_paths(&fields, &providers, &mut reading)?;
         for provider in &mut providers {
+            provider.kept_claims.extend(rules.iter().flat_map(|rules| rules.claims().iter().cloned()));
             let told = session.as_ref().and_then(|session| session.info.as_ref());
             provider.kept_claims.extend(told.into_iter().flat_map(|(_, claims)| claims.iter().cloned()));
         }
@@ -121,7 +127,6 @@ impl Policy {
         };
         let sources = sources::token_sources(&fields, session.as_ref(), profile)?;
         let forward_token = sources::forward_token(&fields, &claim_headers, profile)?;
-        let public_paths = paths::public_paths(&fields, &mut reading)?;
         if let Some(page) =
             session.as_ref().and_then(|session| session.login.as_ref()).map(|login| &login.address)
             && let Some(page) = PlainPath::new(page.as_bytes())
@@ -138,6 +143,7 @@ impl Policy {
             sources,
             forward_token,
             public_paths,
+            rules,
             session,
             claim_headers,
             expiry,
@@ -183,6 +189,16 @@ fn parse(text: &[u8]) -> Result<Value> {
         ConfigError::new("", message)
     })?;
     Ok(value)
+}
+
+/// The providers of those names, by their index.
+fn provider_names(node: &Node<'_>, providers: &[Provider]) -> Result<Vec<usize>> {
+    let index = |node: &Node<'_>| {
+        let name = node.text()?;
+        let found = providers.iter().position(|provider| provider.name == name);
+        found.ok_or_else(|| node.fault(format!("no provider has the name `{name}`")))
+    };
+    node.non_empty_list("that admits nobody; leave it out for all of them")?.iter().map(index).collect()
 }
 
 /// Names of HTTP (RFC 9110 section 5.6.2): a token.

@@ -4,16 +4,21 @@ use regex_lite::Regex;
 
 use super::error::Result;
 use super::reader::{Fields, Node};
-use super::{Reading, is_token};
-use crate::jwt::Profile;
-use crate::path::{PathPattern, PlainPath, PublicPath, PublicPaths};
+use super::{Reading, is_token, provider_names};
+use crate::jwt::{Profile, Provider};
+use crate::path::{Identity, PathPattern, PlainPath, PublicPath, PublicPaths};
 
 /// Reads `public_paths` and `open`: nothing may be open by mistake.
-pub(super) fn public_paths(fields: &Fields<'_>, reading: &mut Reading<'_>) -> Result<PublicPaths> {
+pub(super) fn public_paths(
+    fields: &Fields<'_>,
+    providers: &[Provider],
+    reading: &mut Reading<'_>,
+) -> Result<PublicPaths> {
     let open = fields.flag("open")?.unwrap_or_default();
     let Some(list) = fields.get("public_paths") else { return Ok(PublicPaths::default()) };
     let nodes = list.list()?;
-    let paths = nodes.iter().map(|node| public_path(node, reading.profile)).collect::<Result<_>>()?;
+    let paths =
+        nodes.iter().map(|node| public_path(node, providers, reading.profile)).collect::<Result<_>>()?;
     let paths = PublicPaths(paths);
     if paths.is_everything() {
         // One of them alone, or all together.
@@ -29,19 +34,31 @@ pub(super) fn public_paths(fields: &Fields<'_>, reading: &mut Reading<'_>) -> Re
     Ok(paths)
 }
 
-fn public_path(node: &Node<'_>, profile: Profile) -> Result<PublicPath> {
-    let fields = node.fields(&["exact", "prefix", "regex", "methods"])?;
-    fields.refuse_null(&["methods"])?;
+fn public_path(node: &Node<'_>, providers: &[Provider], profile: Profile) -> Result<PublicPath> {
+    let fields = node.fields(&["exact", "prefix", "regex", "methods", "identity", "providers"])?;
+    fields.refuse_null(&["methods", "identity", "providers"])?;
     let (kind, written) = fields.only(&["exact", "prefix", "regex"], node)?;
     let pattern = match kind {
         "exact" => PathPattern::Exact(plain(&written)?),
         "prefix" => PathPattern::Prefix(plain(&written)?),
         _ => expression(&written, profile)?,
     };
-    Ok(PublicPath { pattern, methods: fields.read("methods", methods)? })
+    let identity = fields.get("identity");
+    if let Some(node) = &identity {
+        node.word(&[("optional", ())])?;
+        if profile == Profile::JwtProxy {
+            return node.refuse("the profile jwtproxy looks at no token on a public path");
+        }
+    }
+    let providers = fields.read("providers", |node| match &identity {
+        None => node.refuse("no token is looked at here, unless `identity: optional` is written beside it"),
+        Some(_) => provider_names(node, providers),
+    })?;
+    let identity = identity.map(|_| Identity { providers });
+    Ok(PublicPath { pattern, methods: fields.read("methods", methods)?, identity })
 }
 
-fn methods(node: &Node<'_>) -> Result<Vec<String>> {
+pub(super) fn methods(node: &Node<'_>) -> Result<Vec<String>> {
     let fits = |text: &str| is_token(text) && !text.bytes().any(|byte| byte.is_ascii_lowercase());
     node.non_empty_list("leave it out for all methods")?
         .iter()
@@ -53,7 +70,7 @@ fn methods(node: &Node<'_>) -> Result<Vec<String>> {
 }
 
 /// A pattern that no normalised path could ever equal is a mistake.
-fn plain(node: &Node<'_>) -> Result<String> {
+pub(super) fn plain(node: &Node<'_>) -> Result<String> {
     let text = node.text()?;
     match PlainPath::new(text.replace('%', "%25").as_bytes()) {
         Some(plain) if plain.as_str() == text => Ok(text.to_owned()),

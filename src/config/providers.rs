@@ -2,12 +2,13 @@
 
 use serde_json::Value;
 
+use super::claims::required_claims;
 use super::error::{ConfigError, Result};
 use super::feeds::{Owner, remote_jwks, revoked};
 use super::keys::keys;
 use super::reader::Node;
 use super::{Reading, is_hop_by_hop, is_token, secrets};
-use crate::claim_headers::ClaimHeaders;
+use crate::claim_headers::{ClaimHeader, ClaimHeaders, Format};
 use crate::jwt::{Algorithm, Budget, Profile, Provider, VerifyingKey};
 
 const DEFAULT_SKEW: f64 = 60.0;
@@ -41,7 +42,7 @@ fn provider(
     node: &Node<'_>,
     index: usize,
     reading: &mut Reading<'_>,
-) -> Result<(Provider, Vec<(String, String)>)> {
+) -> Result<(Provider, Vec<ClaimHeader>)> {
     let fields = node.fields(&[
         "name",
         "issuer",
@@ -54,11 +55,12 @@ fn provider(
         "clock_skew_seconds",
         "max_ttl_seconds",
         "require_exp",
+        "types",
         "required_header",
         "required_claims",
         "claim_headers",
     ])?;
-    fields.refuse_null(&["issuer", "audiences", "required_header", "required_claims", "revoked"])?;
+    fields.refuse_null(&["issuer", "audiences", "types", "required_header", "required_claims", "revoked"])?;
     let algorithms = match (fields.read("algorithms", named_algorithms)?, reading.profile) {
         (Some(named), _) => named,
         (None, Profile::JwtProxy) => vec![Algorithm::Rs256],
@@ -97,11 +99,12 @@ fn provider(
         clock_skew: fields.read("clock_skew_seconds", Node::seconds)?.unwrap_or(DEFAULT_SKEW),
         max_ttl,
         require_exp: require_exp.unwrap_or(true),
+        types: fields.read("types", types)?,
         required_header: fields.read("required_header", required_header)?.unwrap_or_default(),
         required_claims: fields
-            .read("required_claims", |node| required_claims(node, reading))?
+            .read("required_claims", |node| required_claims(node, reading, &|node| Ok(node.value().clone())))?
             .unwrap_or_default(),
-        kept_claims: claim_headers.iter().map(|(_, claim)| claim.clone()).collect(),
+        kept_claims: claim_headers.iter().map(|header| header.claim.clone()).collect(),
         profile: reading.profile,
     };
     for algorithm in algorithms {
@@ -138,34 +141,17 @@ fn audiences(node: &Node<'_>) -> Result<Vec<String>> {
     names.iter().map(|name| name.non_empty_text().map(str::to_owned)).collect()
 }
 
+fn types(node: &Node<'_>) -> Result<Vec<String>> {
+    let names = node.non_empty_list("that admits nobody; leave it out if `typ` is not to be checked")?;
+    names.iter().map(|name| name.non_empty_text().map(str::to_owned)).collect()
+}
+
 fn required_header(node: &Node<'_>) -> Result<Vec<(String, Value)>> {
     Ok(node.members()?.into_iter().map(|(name, value)| (name, value.value().clone())).collect())
 }
 
-/// A list means any of its values; `{env: NAME}` is the value of a variable.
-fn required_claims(node: &Node<'_>, reading: &Reading<'_>) -> Result<Vec<(String, Vec<Value>)>> {
-    let wanted = |node: &Node<'_>| match node.value().as_object() {
-        Some(members) if members.len() == 1 && members.contains_key("env") => {
-            let variable = node.fields(&["env"])?.get("env").unwrap_or_else(|| node.clone());
-            reading.env_var(&variable).map(Value::String)
-        }
-        Some(_) | None => Ok(node.value().clone()),
-    };
-    let claim = |(claim, node): (String, Node<'_>)| {
-        let values = if node.value().is_array() {
-            let any =
-                node.non_empty_list("that admits nobody; write the values of which one must be there")?;
-            any.iter().map(wanted).collect::<Result<_>>()?
-        } else {
-            vec![wanted(&node)?]
-        };
-        Ok((claim, values))
-    };
-    node.members()?.into_iter().map(claim).collect()
-}
-
-fn claim_headers(node: &Node<'_>) -> Result<Vec<(String, String)>> {
-    let mut headers: Vec<(String, String)> = Vec::new();
+fn claim_headers(node: &Node<'_>) -> Result<Vec<ClaimHeader>> {
+    let mut headers: Vec<ClaimHeader> = Vec::new();
     for (written, node) in node.members()? {
         let name = written.to_ascii_lowercase();
         if name.starts_with(':') {
@@ -177,10 +163,29 @@ fn claim_headers(node: &Node<'_>) -> Result<Vec<(String, String)>> {
         if is_hop_by_hop(&name) || ["authorization", "cookie", "host"].contains(&name.as_str()) {
             return node.refuse("this header is no place for a claim; take a name like x-jwt-sub");
         }
-        if headers.iter().any(|(other, _)| *other == name) {
+        if headers.iter().any(|other| other.name == name) {
             return node.refuse("the same header is written twice; names do not differ by case");
         }
-        headers.push((name, node.non_empty_text()?.to_owned()));
+        let (claim, format) = claim_header(&node)?;
+        headers.push(ClaimHeader { name, claim, format });
     }
     Ok(headers)
+}
+
+/// A claim, and how it is written.
+fn claim_header(node: &Node<'_>) -> Result<(String, Format)> {
+    const FORMATS: &[(&str, Format)] = &[
+        ("plain", Format::Plain),
+        ("comma_list", Format::CommaList),
+        ("json", Format::Json),
+        ("percent_encoded", Format::PercentEncoded),
+    ];
+    if !node.value().is_object() {
+        return Ok((node.non_empty_text()?.to_owned(), Format::default()));
+    }
+    let fields = node.fields(&["claim", "format"])?;
+    let Some(claim) = fields.text("claim")? else {
+        return fields.refuse("claim", "write the name of a claim");
+    };
+    Ok((claim, fields.read("format", |node| node.word(FORMATS))?.unwrap_or_default()))
 }

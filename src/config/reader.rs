@@ -136,6 +136,11 @@ impl<'v> Fields<'v> {
         self.get(name).map(|node| read(&node)).transpose()
     }
 
+    /// Whether no field is written.
+    pub(super) fn is_empty(&self) -> bool {
+        self.members.is_empty()
+    }
+
     /// An error at a field, whether it is there or not.
     pub(super) fn fault(&self, name: &str, message: impl Into<String>) -> ConfigError {
         ConfigError::new(join(self.path, name), message)

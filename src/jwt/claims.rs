@@ -83,6 +83,15 @@ impl<'w> Claims<'w> {
         self.0.iter().find(|(own, _)| *own == name).map(|(_, value)| value)
     }
 
+    /// Any claim, or a member within one: `realm_access.roles`, if there is no claim of just that name.
+    #[must_use]
+    pub fn find(&self, name: &str) -> Option<&Value> {
+        self.value(name).or_else(|| {
+            let (claim, rest) = name.split_once('.')?;
+            rest.split('.').try_fold(self.value(claim)?, |value, member| value.as_object()?.get(member))
+        })
+    }
+
     /// A claim that is a string.
     #[must_use]
     pub fn text(&self, name: &str) -> Claim<&str> {

@@ -6,8 +6,8 @@ use super::claims::Claim;
 use super::fetched::FetchedKeys;
 use super::revocations::Revocations;
 use super::{
-    Algorithm, Budget, Claims, Clock, Genuine, Jws, NumericDate, Signatures, VerifyError, VerifyingKey,
-    same_json,
+    Algorithm, Budget, Claims, Clock, Genuine, Jws, NumericDate, RequiredClaim, Signatures, VerifyError,
+    VerifyingKey, same_json, says,
 };
 
 /// Whose behaviour it is.
@@ -45,10 +45,12 @@ pub struct Provider {
     pub max_ttl: Option<f64>,
     /// Whether `exp` must be there.
     pub require_exp: bool,
+    /// The `typ` of its tokens, one of these; none: not checked.
+    pub types: Option<Vec<String>>,
     /// Header parameters and their values.
     pub required_header: Vec<(String, Value)>,
-    /// Claims, each with the values of which it must have one.
-    pub required_claims: Vec<(String, Vec<Value>)>,
+    /// What claims must say.
+    pub required_claims: Vec<RequiredClaim<Value>>,
     /// Claims that somebody wants to read of a verified token.
     pub kept_claims: Vec<String>,
     /// How times, `iss` and `kid` are read.
@@ -80,6 +82,12 @@ impl Provider {
         budget: &mut Budget,
         signatures: &impl Signatures,
     ) -> Result<Option<String>, VerifyError> {
+        if let Some(types) = &self.types {
+            let found = jws.header("typ").and_then(Value::as_str);
+            if !found.is_some_and(|found| types.iter().any(|own| same_type(own, found))) {
+                return Err(VerifyError::TypeNotAllowed);
+            }
+        }
         for (name, value) in &self.required_header {
             if !jws.header(name).is_some_and(|found| same_json(found, value)) {
                 return Err(VerifyError::HeaderMismatch { name: name.clone() });
@@ -258,9 +266,13 @@ impl Provider {
     }
 
     fn check_required_claims(&self, claims: &Claims<'_>) -> Result<(), VerifyError> {
-        for (name, values) in &self.required_claims {
-            let found = claims.value(name);
-            if !found.is_some_and(|found| values.iter().any(|value| same_json(found, value))) {
+        for required in &self.required_claims {
+            let name = &required.name;
+            let (found, is_met): (_, fn(&str, &Value, &Value) -> bool) = match self.profile {
+                Profile::JwtProxy => (claims.value(name), |_, found, wanted| same_json(found, wanted)),
+                Profile::Strict => (claims.find(name), says),
+            };
+            if !found.is_some_and(|found| required.holds(|wanted| is_met(name, found, wanted))) {
                 return Err(VerifyError::ClaimMismatch { name: name.clone(), absent: found.is_none() });
             }
         }
@@ -272,6 +284,16 @@ impl Provider {
     pub fn keys_tried_without_kid(&self, algorithm: Algorithm) -> usize {
         self.keys.iter().filter(|key| key.allows(algorithm)).count()
     }
+}
+
+/// RFC 7515 section 4.1.9: media types, which do not differ by case, and may be written without `application/`.
+fn same_type(own: &str, found: &str) -> bool {
+    const PREFIX: &str = "application/";
+    let short = |text: &str| match text.split_at_checked(PREFIX.len()) {
+        Some((prefix, rest)) if prefix.eq_ignore_ascii_case(PREFIX) => rest.to_ascii_lowercase(),
+        Some(_) | None => text.to_ascii_lowercase(),
+    };
+    short(own) == short(found)
 }
 
 /// When a token is valid.

@@ -18,6 +18,8 @@ pub struct Budget(u8);
 impl Budget {
     /// A request costs at most eight signature checks, however many tokens it brings.
     pub const SIGNATURES: u8 = 8;
+    /// That of a new request.
+    pub const FULL: Self = Self(Self::SIGNATURES);
 
     /// Takes one signature check from the budget.
     ///
@@ -31,7 +33,7 @@ impl Budget {
 
 impl Default for Budget {
     fn default() -> Self {
-        Self(Self::SIGNATURES)
+        Self::FULL
     }
 }
 
@@ -55,8 +57,13 @@ impl Verifier {
         };
         for provider in &providers {
             add(&mut wanted.header, provider.required_header.iter().map(|(name, _)| name));
-            add(&mut wanted.claims, provider.required_claims.iter().map(|(name, _)| name));
-            add(&mut wanted.claims, provider.kept_claims.iter().chain([&provider.subject_claim]));
+            let required = provider.required_claims.iter().map(|required| &required.name);
+            let read = required.chain(&provider.kept_claims).chain([&provider.subject_claim]);
+            add(&mut wanted.claims, read.clone());
+            // `realm_access.roles` stands within `realm_access`, unless there is a claim of just that name.
+            let outer: Vec<String> =
+                read.filter_map(|name| Some(name.split_once('.')?.0.to_owned())).collect();
+            add(&mut wanted.claims, outer.iter());
         }
         Self { providers, profile, wanted }
     }
@@ -357,6 +364,8 @@ pub enum VerifyError {
     },
     /// The request has used up its signature checks.
     TooManySignatures,
+    /// The header has no `typ`, or another than the provider's.
+    TypeNotAllowed,
     /// No provider has its `iss`.
     UnknownIssuer,
     /// The provider has no key of its `kid`.
@@ -401,6 +410,7 @@ impl VerifyError {
             | Self::NotYetValid { .. }
             | Self::Revoked { .. }
             | Self::TooManySignatures
+            | Self::TypeNotAllowed
             | Self::UnknownIssuer => None,
         }
     }
@@ -427,6 +437,7 @@ impl VerifyError {
             | Self::Malformed(_)
             | Self::MissingKid
             | Self::TooManySignatures
+            | Self::TypeNotAllowed
             | Self::UnknownIssuer
             | Self::UnknownKey { feed: None } => 0,
         }
@@ -460,6 +471,7 @@ impl VerifyError {
             Self::RevocationsUnavailable { .. } => "revocations_unavailable",
             Self::Revoked { .. } => "token_revoked",
             Self::TooManySignatures => "too_many_signatures",
+            Self::TypeNotAllowed => "type_not_allowed",
             Self::UnknownIssuer => "unknown_issuer",
             Self::UnknownKey { .. } => "unknown_key",
         }
@@ -510,6 +522,7 @@ impl fmt::Display for VerifyError {
             }
             Self::Revoked { by } => write!(f, "the token is revoked: {by}"),
             Self::TooManySignatures => write!(f, "more than {} signatures to check", Budget::SIGNATURES),
+            Self::TypeNotAllowed => f.write_str("the typ of the header is not one of the provider's"),
             Self::UnknownIssuer => f.write_str("no provider has the iss of the token"),
             Self::UnknownKey { .. } => f.write_str("the provider has no key with the kid of the token"),
         }
