@@ -1,7 +1,13 @@
 //! Does the core judge signatures and keys as others say that they must be judged? Project Wycheproof, the examples of
 //! the RFCs, forgeries.
 
-#![expect(clippy::expect_used, clippy::panic, reason = "a test that panics says what is wrong")]
+#![expect(
+    clippy::arithmetic_side_effects,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test that panics says what is wrong"
+)]
 
 mod vectors;
 mod wycheproof;
