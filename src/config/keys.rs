@@ -8,7 +8,16 @@ use serde_json::{Map, Value};
 use super::Reading;
 use super::error::{ConfigError, Result};
 use super::reader::Node;
-use crate::jwt::{Algorithm, Json, JwkFault, KeyFault, KeyUse, RsaKey, VerifyingKey, jwk, key_type};
+use super::secrets;
+use crate::jwt::{
+    Algorithm, Json, JwkFault, Key, KeyFault, KeyUse, Secret, VerifyingKey, jwk, key_type, secret_jwk,
+};
+
+/// Padded or not.
+pub(super) const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
 
 /// Reads one entry of `keys`, which for a JWKS is several keys.
 pub(super) fn keys(
@@ -16,26 +25,57 @@ pub(super) fn keys(
     algorithms: &[Algorithm],
     reading: &mut Reading<'_>,
 ) -> Result<Vec<VerifyingKey>> {
-    let fields = node.fields(&["pem", "der_base64", "env", "jwk", "jwks", "kid", "alg"])?;
-    let (kind, form) = fields.only(&["pem", "der_base64", "env", "jwk", "jwks"], node)?;
+    let fields = node.fields(&["pem", "der_base64", "env", "jwk", "jwks", "secret_base64", "kid", "alg"])?;
+    let (kind, form) = fields.only(&["pem", "der_base64", "env", "jwk", "jwks", "secret_base64"], node)?;
     let pinned = fields.read("alg", |alg| pinned_algorithms(alg, algorithms, reading))?;
-    let bound = Bound { kid: fields.text("kid")?, algorithms: pinned.unwrap_or_else(|| algorithms.to_vec()) };
+    let bound = Bound {
+        kid: fields.text("kid")?,
+        pinned: pinned.is_some(),
+        algorithms: pinned.unwrap_or_else(|| algorithms.to_vec()),
+    };
     let path = form.path().to_owned();
     match kind {
-        "pem" => Ok(bound.one(pem_key(form.text()?, &path)?)),
-        "der_base64" => Ok(bound.one(der_key(form.text()?, &path)?)),
+        "pem" => bound.one(pem_key(form.text()?, &path)?, &path),
+        "der_base64" => bound.one(der_key(form.text()?, &path)?, &path),
+        "jwk" if key_type(form.object()?) == Ok("oct") => {
+            let (key, key_use) = secret_jwk(form.object()?).map_err(|fault| form.fault(fault.to_string()))?;
+            reading.remember_secret(&path, &key);
+            bound.bind(key, key_use, &path).map(|key| vec![key])
+        }
         "jwk" => bound.jwk(form.object()?, &path).map(|key| vec![key]),
         "jwks" => bound.jwks(form.object()?, &path, reading),
+        "secret_base64" => {
+            let key = secret(&form, reading)?;
+            reading.remember_secret(&path, &key);
+            bound.one(key, &path)
+        }
         _ => match reading.env_var(&form)?.trim() {
             text if text.starts_with('{') => match Json::from_bytes(text.as_bytes()) {
                 Ok(Json(Value::Object(set))) if set.contains_key("keys") => bound.jwks(&set, &path, reading),
                 Ok(Json(Value::Object(members))) => bound.jwk(&members, &path).map(|key| vec![key]),
                 Ok(_) | Err(_) => form.refuse("the variable holds no JWK or JWKS, though it starts like one"),
             },
-            text if text.contains("-----BEGIN") => Ok(bound.one(pem_key(text, &path)?)),
-            text => Ok(bound.one(der_key(text, &path)?)),
+            text if text.contains("-----BEGIN") => bound.one(pem_key(text, &path)?, &path),
+            text => bound.one(der_key(text, &path)?, &path),
         },
     }
+}
+
+/// The text itself, or `{env: NAME}`.
+fn secret(form: &Node<'_>, reading: &Reading<'_>) -> Result<Key> {
+    let text = match form.value() {
+        Value::Object(_) => match form.fields(&["env"])?.get("env") {
+            Some(variable) => reading.env_var(&variable)?,
+            None => return form.refuse("write base64 or {env: NAME}"),
+        },
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+            form.text().map_err(|_| form.fault("write base64 or {env: NAME}"))?.to_owned()
+        }
+    };
+    // What is wrong with it would tell a letter of it.
+    let bytes = secrets::decode(&text)
+        .map_err(|_| form.fault("this is not base64; make a secret by openssl rand -base64 64"))?;
+    Ok(Key::Secret(Secret::new(bytes)))
 }
 
 /// `RSA` is what Che writes: any RSA algorithm of the provider.
@@ -54,13 +94,20 @@ fn pinned_algorithms(
         }
     };
     if name == "RSA" {
-        return Ok(algorithms.to_vec());
+        let rsa: Vec<_> =
+            algorithms.iter().copied().filter(|algorithm| Algorithm::RS.contains(algorithm)).collect();
+        return if rsa.is_empty() {
+            alg.refuse("RSA means RS256, RS384 or RS512, of which the provider's `algorithms` has none")
+        } else {
+            Ok(rsa)
+        };
     }
     match Algorithm::from_name(&name) {
         Some(algorithm) if algorithms.contains(&algorithm) => Ok(vec![algorithm]),
         Some(_) => alg.refuse(format!("{name} is not among the `algorithms` of the provider")),
         None => {
-            alg.refuse(format!("`{name}` is not known; write RS256, RS384, RS512, or RSA for any of them"))
+            let names = Algorithm::NAMES.map(|(name, _)| name).join(", ");
+            alg.refuse(format!("`{name}` is not known; write {names}, or RSA for RS256, RS384 and RS512"))
         }
     }
 }
@@ -69,35 +116,52 @@ fn pinned_algorithms(
 struct Bound {
     kid: Option<String>,
     algorithms: Vec<Algorithm>,
+    /// Whether the entry has an `alg`.
+    pinned: bool,
 }
 
 impl Bound {
-    fn one(self, rsa: RsaKey) -> Vec<VerifyingKey> {
-        vec![VerifyingKey::new(self.kid, self.algorithms, rsa)]
+    fn one(&self, key: Key, path: &str) -> Result<Vec<VerifyingKey>> {
+        self.bind(key, KeyUse::default(), path).map(|key| vec![key])
     }
 
     fn jwk(&self, members: &Map<String, Value>, path: &str) -> Result<VerifyingKey> {
-        let (rsa, key_use) = jwk(members).map_err(|fault| ConfigError::new(path, fault.to_string()))?;
-        self.bind(rsa, key_use, path)
+        let (key, key_use) = jwk(members).map_err(|fault| ConfigError::new(path, misplaced(&fault)))?;
+        self.bind(key, key_use, path)
     }
 
-    fn bind(&self, rsa: RsaKey, key_use: KeyUse, path: &str) -> Result<VerifyingKey> {
+    /// Of the algorithms those that a key can verify. One for another type is none of its business.
+    fn fitting(&self, key: &Key) -> Vec<Algorithm> {
+        let fits = |algorithm: &Algorithm| key.algorithms().contains(algorithm);
+        self.algorithms.iter().copied().filter(fits).collect()
+    }
+
+    fn bind(&self, key: Key, key_use: KeyUse, path: &str) -> Result<VerifyingKey> {
+        let refuse = |message: String| Err(ConfigError::new(path, message));
         let kid = match (&self.kid, key_use.kid) {
             (Some(own), Some(kid)) if *own != kid => {
-                let message = format!("the key has the kid `{kid}`, and `{own}` is written beside it");
-                return Err(ConfigError::new(path, message));
+                return refuse(format!("the key has the kid `{kid}`, and `{own}` is written beside it"));
             }
             (own, kid) => kid.or_else(|| own.clone()),
         };
         let algorithms = match key_use.algorithm {
-            None => self.algorithms.clone(),
+            None => self.fitting(&key),
             Some(algorithm) if self.algorithms.contains(&algorithm) => vec![algorithm],
             Some(algorithm) => {
-                let message = format!("the key is for {}, which is not allowed here", algorithm.name());
-                return Err(ConfigError::new(path, message));
+                return refuse(format!("the key is for {}, which is not allowed here", algorithm.name()));
             }
         };
-        Ok(VerifyingKey::new(kid, algorithms, rsa))
+        if algorithms.is_empty() {
+            let own = Algorithm::listed(key.algorithms());
+            let allowed = Algorithm::listed(&self.algorithms);
+            let remedy = if self.pinned {
+                format!("the `alg` beside it says {allowed}")
+            } else {
+                format!("the provider allows {allowed}: write {own} in its `algorithms`")
+            };
+            return refuse(format!("this is {}, which verifies {own}; {remedy}", key.kind()));
+        }
+        VerifyingKey::new(kid, algorithms, key).map_err(|fault| ConfigError::new(path, fault.to_string()))
     }
 
     /// RFC 7517 section 5: keys of a type or for a purpose that is not understood are ignored, and so are unknown
@@ -122,30 +186,55 @@ impl Bound {
                 return Err(ConfigError::new(path, "write an object"));
             };
             let mut skip = |why: String| reading.warnings.push(format!("{path}: skipped, {why}"));
-            let other_type = key_type(members).is_ok_and(|kty| kty != "RSA");
+            let other_type = key_type(members)
+                .is_ok_and(|kty| !self.algorithms.iter().any(|algorithm| algorithm.key_type() == kty));
             match jwk(members) {
                 Ok((_, KeyUse { algorithm: Some(algorithm), .. }))
                     if !self.algorithms.contains(&algorithm) =>
                 {
                     skip("its alg is not allowed here".into());
                 }
-                Ok((rsa, key_use)) => keys.push(self.bind(rsa, key_use, &path)?),
-                Err(fault @ (JwkFault::Algorithm | JwkFault::NotForSignatures(_))) => skip(fault.to_string()),
-                Err(fault @ JwkFault::Key(KeyFault::NotRsa)) if other_type => skip(fault.to_string()),
+                Ok((key, _)) if self.fitting(&key).is_empty() => {
+                    let own = Algorithm::listed(key.algorithms());
+                    skip(format!("{} verifies {own}, which is not allowed here", key.kind()));
+                }
+                Ok((key, key_use)) => keys.push(self.bind(key, key_use, &path)?),
+                Err(fault @ (JwkFault::Key(KeyFault::Private) | JwkFault::Secret)) => {
+                    return Err(ConfigError::new(path, misplaced(&fault)));
+                }
+                Err(
+                    fault @ (JwkFault::Algorithm
+                    | JwkFault::NotForSignatures(_)
+                    | JwkFault::Key(KeyFault::Curve | KeyFault::Type)),
+                ) => skip(fault.to_string()),
+                Err(fault) if other_type => skip(fault.to_string()),
                 Err(fault @ (JwkFault::Key(_) | JwkFault::Member(_))) => {
                     return Err(ConfigError::new(path, fault.to_string()));
                 }
             }
         }
         if keys.is_empty() {
-            return refuse("there is no key here that verifies RS256, RS384 or RS512");
+            return refuse(&format!(
+                "there is no key here that verifies {}",
+                Algorithm::listed(&self.algorithms)
+            ));
         }
         Ok(keys)
     }
 }
 
+/// A secret is only where it is called one.
+fn misplaced(fault: &JwkFault) -> String {
+    match fault {
+        JwkFault::Secret => format!("{fault}; write it as `secret_base64`, which takes {{env: NAME}}, too"),
+        JwkFault::Algorithm | JwkFault::Key(_) | JwkFault::Member(_) | JwkFault::NotForSignatures(_) => {
+            fault.to_string()
+        }
+    }
+}
+
 /// Che writes the whole of the base64 in one line; that is taken as well.
-fn pem_key(text: &str, path: &str) -> Result<RsaKey> {
+fn pem_key(text: &str, path: &str) -> Result<Key> {
     // Variables and YAML often hold the line breaks as two characters.
     let blocks = pem::parse_many(text.replace("\\n", "\n"))
         .map_err(|fault| ConfigError::new(path, format!("this is not PEM: {fault}")))?;
@@ -159,17 +248,13 @@ fn pem_key(text: &str, path: &str) -> Result<RsaKey> {
     if block.tag().contains("PRIVATE KEY") {
         return Err(ConfigError::new(path, KeyFault::Private.to_string()));
     }
-    RsaKey::from_der(block.contents()).map_err(|fault| ConfigError::new(path, fault.to_string()))
+    Key::from_der(block.contents()).map_err(|fault| ConfigError::new(path, fault.to_string()))
 }
 
-fn der_key(text: &str, path: &str) -> Result<RsaKey> {
-    const ENGINE: GeneralPurpose = GeneralPurpose::new(
-        &STANDARD,
-        GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
-    );
+fn der_key(text: &str, path: &str) -> Result<Key> {
     let text: String = text.split_ascii_whitespace().collect();
-    let der = ENGINE
+    let der = BASE64
         .decode(text)
         .map_err(|fault| ConfigError::new(path, format!("this is not base64 of a DER key: {fault}")))?;
-    RsaKey::from_der(&der).map_err(|fault| ConfigError::new(path, fault.to_string()))
+    Key::from_der(&der).map_err(|fault| ConfigError::new(path, fault.to_string()))
 }

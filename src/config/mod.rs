@@ -5,12 +5,13 @@ mod keys;
 mod paths;
 mod providers;
 mod reader;
+mod secrets;
 mod session;
 mod sources;
 
 use serde_json::Value;
 
-use crate::jwt::{Json, Profile, Verifier, sha256};
+use crate::jwt::{Json, Key, Profile, Secret, Verifier, sha256};
 use crate::path::PlainPath;
 use crate::policy::Policy;
 use crate::streams::Expiry;
@@ -36,6 +37,8 @@ impl<F: Fn(&str) -> Option<String>> Env for F {
 struct Reading<'e> {
     env: &'e dyn Env,
     profile: Profile,
+    /// Every secret, and where it stands.
+    secrets: Vec<(String, Secret)>,
     warnings: Vec<String>,
 }
 
@@ -50,6 +53,13 @@ impl Reading<'_> {
                 "the environment variable {name} is not set in the VM; list it in vm_config.environment_variables \
                  (Envoy) or vmConfig.env (Istio)"
             )),
+        }
+    }
+
+    /// A secret is compared with all keys when all are read.
+    fn remember_secret(&mut self, path: &str, key: &Key) {
+        if let Key::Secret(secret) = key {
+            self.secrets.push((path.to_owned(), secret.clone()));
         }
     }
 
@@ -81,7 +91,7 @@ impl Policy {
         let root = Node::root(&value);
         let fields = root.fields(FIELDS)?;
         let profile = fields.read("profile", |node| node.word(PROFILES))?.unwrap_or(Profile::Strict);
-        let mut reading = Reading { env, profile, warnings: Vec::new() };
+        let mut reading = Reading { env, profile, secrets: Vec::new(), warnings: Vec::new() };
         let (mut providers, claim_headers, fingerprint) = match fields.get("providers") {
             Some(node) => {
                 let (providers, claim_headers) = providers::providers(&node, &mut reading)?;

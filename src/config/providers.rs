@@ -5,9 +5,9 @@ use serde_json::Value;
 use super::error::{ConfigError, Result};
 use super::keys::keys;
 use super::reader::Node;
-use super::{Reading, is_hop_by_hop, is_token};
+use super::{Reading, is_hop_by_hop, is_token, secrets};
 use crate::claim_headers::ClaimHeaders;
-use crate::jwt::{Algorithm, Budget, Profile, Provider};
+use crate::jwt::{Algorithm, Budget, Profile, Provider, VerifyingKey};
 
 const DEFAULT_SKEW: f64 = 60.0;
 
@@ -28,6 +28,10 @@ pub(super) fn providers(node: &Node<'_>, reading: &mut Reading<'_>) -> Result<(V
         }
         providers.push(provider);
         headers.push(claim_headers);
+    }
+    let keys: Vec<_> = providers.iter().flat_map(|provider| &provider.keys).map(VerifyingKey::key).collect();
+    for (path, secret) in &reading.secrets {
+        secrets::refuse_public(path, secret.bytes(), &keys)?;
     }
     Ok((providers, ClaimHeaders::new(headers)))
 }
@@ -51,7 +55,7 @@ fn provider(node: &Node<'_>, reading: &mut Reading<'_>) -> Result<(Provider, Vec
     let algorithms = match (fields.read("algorithms", named_algorithms)?, reading.profile) {
         (Some(named), _) => named,
         (None, Profile::JwtProxy) => vec![Algorithm::Rs256],
-        (None, Profile::Strict) => Algorithm::ALL.to_vec(),
+        (None, Profile::Strict) => Algorithm::RS.to_vec(),
     };
     let Some(key_nodes) = fields.get("keys") else {
         return fields.refuse("keys", "write at least one key");
@@ -70,6 +74,7 @@ fn provider(node: &Node<'_>, reading: &mut Reading<'_>) -> Result<(Provider, Vec
         name: fields.text("name")?.unwrap_or_else(|| node.path().to_owned()),
         issuer: fields.text("issuer")?,
         audiences: fields.read("audiences", audiences)?,
+        algorithms: algorithms.clone(),
         subject_claim: fields.text("subject_claim")?.unwrap_or_else(|| "sub".into()),
         keys: all_keys,
         clock_skew: fields.read("clock_skew_seconds", Node::seconds)?.unwrap_or(DEFAULT_SKEW),
@@ -98,9 +103,15 @@ fn provider(node: &Node<'_>, reading: &mut Reading<'_>) -> Result<(Provider, Vec
 }
 
 fn named_algorithms(node: &Node<'_>) -> Result<Vec<Algorithm>> {
-    let words = Algorithm::ALL.map(|algorithm| (algorithm.name(), algorithm));
     let names = node.non_empty_list("leave it out for RS256, RS384 and RS512")?;
-    names.iter().map(|name| name.word(&words)).collect()
+    let mut algorithms = Vec::new();
+    for name in names {
+        let algorithm = name.word(&Algorithm::NAMES)?;
+        if !algorithms.contains(&algorithm) {
+            algorithms.push(algorithm);
+        }
+    }
+    Ok(algorithms)
 }
 
 fn audiences(node: &Node<'_>) -> Result<Vec<String>> {

@@ -20,7 +20,7 @@ use crate::policy::{Answer, Decision, Event, Policy};
 use clock::HostClock;
 use metrics::Metrics;
 use open_streams::OpenStreams;
-use signatures::HostOrCrate;
+use signatures::HostOrCrates;
 use waiting_forms::WaitingForms;
 
 proxy_wasm::main! {{
@@ -40,7 +40,7 @@ struct Root {
 struct Filter {
     policy: Policy,
     clock: HostClock,
-    signatures: HostOrCrate,
+    signatures: HostOrCrates,
     metrics: Metrics,
     streams: Option<OpenStreams>,
     forms: WaitingForms,
@@ -63,7 +63,7 @@ impl RootContext for Root {
         for warning in policy.warnings() {
             warn!("jwtproxy: {warning}");
         }
-        let signatures = HostOrCrate::choose();
+        let signatures = HostOrCrates::choose(policy.verifier().algorithms());
         let names: Vec<_> =
             policy.verifier().providers().iter().map(|provider| provider.name.as_str()).collect();
         info!("jwtproxy: loaded; providers: {}; signatures are verified by {signatures}", names.join(", "));

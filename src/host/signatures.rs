@@ -1,44 +1,64 @@
-//! Envoy's foreign function `verify_signature`, if it proves itself, else the crate `rsa`.
+//! Envoy's foreign function `verify_signature` where it proves itself, else crates.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use proxy_wasm::hostcalls;
 
-use crate::jwt::signature::passes_self_test;
-use crate::jwt::{Algorithm, RsaKey, RustCrypto, Signatures};
+use crate::jwt::self_test::{is_asked, passes_self_test};
+use crate::jwt::{Algorithm, Hash, Key, RustCrypto, Signatures};
 
-/// Who verifies signatures in this worker.
-pub(super) enum HostOrCrate {
-    Crate,
-    Host,
+/// Who verifies which signatures in this worker.
+pub(super) struct HostOrCrates {
+    host: Vec<Algorithm>,
+    crates: Vec<Algorithm>,
 }
 
-impl HostOrCrate {
-    /// Takes the host if it knows a good signature from bad ones.
-    pub(super) fn choose() -> Self {
-        if passes_self_test(&Host) { Self::Host } else { Self::Crate }
+impl HostOrCrates {
+    /// Takes the host for those of the algorithms for which it knows a good signature from bad ones.
+    pub(super) fn choose(algorithms: Vec<Algorithm>) -> Self {
+        let (host, crates) =
+            algorithms.into_iter().partition(|algorithm| passes_self_test(&Host, *algorithm));
+        Self { host, crates }
     }
 
-    pub(super) const fn is_host(&self) -> bool {
-        matches!(self, Self::Host)
+    /// Whether the host does all that it could.
+    pub(super) fn is_host(&self) -> bool {
+        !self.host.is_empty() && self.failed().is_empty()
+    }
+
+    /// What the host should verify and does not.
+    fn failed(&self) -> Vec<Algorithm> {
+        self.crates.iter().copied().filter(|algorithm| is_asked(*algorithm)).collect()
     }
 }
 
-impl Signatures for HostOrCrate {
-    fn verify(&self, key: &RsaKey, algorithm: Algorithm, message: &[u8], signature: &[u8]) -> bool {
-        match self {
-            Self::Crate => RustCrypto.verify(key, algorithm, message, signature),
-            Self::Host => Host.verify(key, algorithm, message, signature),
+impl Signatures for HostOrCrates {
+    fn verify(&self, key: &Key, algorithm: Algorithm, message: &[u8], signature: &[u8]) -> bool {
+        if self.host.contains(&algorithm) {
+            Host.verify(key, algorithm, message, signature)
+        } else {
+            RustCrypto.verify(key, algorithm, message, signature)
         }
     }
 }
 
-impl fmt::Display for HostOrCrate {
+impl fmt::Display for HostOrCrates {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Crate => "the crate rsa, since the host does not verify them, or not rightly",
-            Self::Host => "the host",
-        })
+        let names = |algorithms: &[Algorithm]| {
+            algorithms.iter().map(|algorithm| algorithm.name()).collect::<Vec<_>>().join(", ")
+        };
+        if !self.host.is_empty() {
+            write!(f, "the host ({})", names(&self.host))?;
+        }
+        if !self.crates.is_empty() {
+            let and = if self.host.is_empty() { "" } else { " and by " };
+            write!(f, "{and}crates ({})", names(&self.crates))?;
+        }
+        match self.failed().as_slice() {
+            [] => Ok(()),
+            failed => write!(f, ", since the host does not verify {}, or not rightly", names(failed)),
+        }
     }
 }
 
@@ -47,18 +67,24 @@ struct Host;
 impl Signatures for Host {
     /// Calls with a `VerifySignatureArguments`: `hash_function = 1`, `public_key = 2` (SubjectPublicKeyInfo),
     /// `signature = 3`, `text = 4`. The answer is a `VerifySignatureResult`: `result = 1`, `error = 2`.
-    fn verify(&self, key: &RsaKey, algorithm: Algorithm, message: &[u8], signature: &[u8]) -> bool {
+    fn verify(&self, key: &Key, algorithm: Algorithm, message: &[u8], signature: &[u8]) -> bool {
         /// `result: true` and nothing else.
         const VERIFIED: &[u8] = &[0x08, 0x01];
 
-        let hash: &[u8] = match algorithm {
-            Algorithm::Rs256 => b"sha256",
-            Algorithm::Rs384 => b"sha384",
-            Algorithm::Rs512 => b"sha512",
+        let (Some(hash), Some(spki)) = (algorithm.hash(), key.spki()) else { return false };
+        let hash: &[u8] = match hash {
+            Hash::Sha256 => b"sha256",
+            Hash::Sha384 => b"sha384",
+            Hash::Sha512 => b"sha512",
         };
+        let signature = match key {
+            Key::Ec(key) => key.signature_der(signature).map(Cow::Owned),
+            Key::Ed25519(_) | Key::Rsa(_) | Key::Secret(_) => Some(Cow::Borrowed(signature)),
+        };
+        let Some(signature) = signature else { return false };
         // A key, a signature and a token of the usual sizes.
         let mut arguments = Vec::with_capacity(2048);
-        for (tag, value) in [(0x0a, hash), (0x12, key.spki()), (0x1a, signature), (0x22, message)] {
+        for (tag, value) in [(0x0a, hash), (0x12, spki), (0x1a, &*signature), (0x22, message)] {
             arguments.push(tag);
             push_varint(&mut arguments, value.len());
             arguments.extend_from_slice(value);

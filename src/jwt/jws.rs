@@ -92,7 +92,7 @@ impl<'t> Jws<'t> {
     pub fn authenticate(&self, key: &VerifyingKey, signatures: &impl Signatures) -> Option<Genuine<'_>> {
         let algorithm = self.algorithm().filter(|algorithm| key.allows(*algorithm))?;
         signatures
-            .verify(key.rsa(), algorithm, self.signing_input.as_bytes(), &self.signature)
+            .verify(key.key(), algorithm, self.signing_input.as_bytes(), &self.signature)
             .then_some(Genuine { claims: &self.unverified })
     }
 

@@ -3,20 +3,25 @@
 //! A token passes through three types: [`Jws`] (well-formed; its payload cannot be read), [`Genuine`]
 //! (a key of the provider signed it), [`VerifiedJwt`] (its claims hold, too). Each has one maker.
 
+mod algorithm;
 pub mod claims;
 mod json;
 mod jwk;
+mod jwk_set;
 mod jws;
 mod key;
 mod provider;
-pub mod signature;
+pub mod self_test;
+mod signature;
 mod verifier;
 
+pub use algorithm::{Algorithm, Hash, sha256};
 pub use claims::{Claims, Clock, NumericDate};
 pub use json::{Json, same_json};
-pub use jwk::{JwkFault, KeyUse, jwk, key_type};
+pub use jwk::{JwkFault, KeyUse, jwk, key_type, secret_jwk};
+pub use jwk_set::{JwkSet, JwkSetFault, jwk_set};
 pub use jws::{Genuine, Jws, JwsFault, Wanted};
-pub use key::{KeyFault, RsaKey, VerifyingKey};
+pub use key::{Curve, EcKey, Ed25519Key, Key, KeyFault, RsaKey, Secret, VerifyingKey};
 pub use provider::{Profile, Provider, Times};
-pub use signature::{Algorithm, RustCrypto, Signatures, sha256};
+pub use signature::{RustCrypto, Signatures};
 pub use verifier::{Budget, TokenHash, VerifiedJwt, Verifier, VerifyError};

@@ -29,6 +29,8 @@ pub struct Provider {
     pub audiences: Option<Vec<String>>,
     /// The claim that says whom a token is about.
     pub subject_claim: String,
+    /// What its tokens may be signed with.
+    pub algorithms: Vec<Algorithm>,
     /// The keys that sign its tokens.
     pub keys: Vec<VerifyingKey>,
     /// How far the issuer's clock may be off, in seconds.

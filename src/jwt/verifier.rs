@@ -8,8 +8,7 @@ use serde_json::Value;
 use super::claims::Claim;
 use super::jws::Wanted;
 use super::provider::Times;
-use super::signature::sha256;
-use super::{Claims, Clock, Jws, JwsFault, NumericDate, Profile, Provider, Signatures};
+use super::{Algorithm, Claims, Clock, Jws, JwsFault, NumericDate, Profile, Provider, Signatures, sha256};
 
 /// How many signatures may still be checked for one request.
 #[derive(Debug)]
@@ -65,6 +64,18 @@ impl Verifier {
     #[must_use]
     pub fn providers(&self) -> &[Provider] {
         &self.providers
+    }
+
+    /// What any of the providers allows.
+    #[must_use]
+    pub fn algorithms(&self) -> Vec<Algorithm> {
+        let mut all: Vec<Algorithm> = Vec::new();
+        for algorithm in self.providers.iter().flat_map(|provider| &provider.algorithms) {
+            if !all.contains(algorithm) {
+                all.push(*algorithm);
+            }
+        }
+        all
     }
 
     /// How they read tokens.

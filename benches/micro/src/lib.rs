@@ -2,7 +2,7 @@
 
 use std::hint::black_box;
 
-use jwtproxy_wasm::jwt::{Algorithm, RsaKey};
+use jwtproxy_wasm::jwt::{Algorithm, Key};
 use jwtproxy_wasm::{Decision, Field, NumericDate, Policy, RequestHead, RustCrypto, Signatures};
 use serde_json::json;
 
@@ -45,7 +45,7 @@ enum Host {
 }
 
 impl Signatures for Host {
-    fn verify(&self, key: &RsaKey, algorithm: Algorithm, message: &[u8], signature: &[u8]) -> bool {
+    fn verify(&self, key: &Key, algorithm: Algorithm, message: &[u8], signature: &[u8]) -> bool {
         match self {
             Self::Says(verdict) => *verdict,
             Self::VerifiesNothing => RustCrypto.verify(key, algorithm, message, signature),
