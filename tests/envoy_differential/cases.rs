@@ -263,7 +263,7 @@ fn fitting(keys: &Value) -> Vec<&'static str> {
     let one = [keys.clone()];
     let keys = keys["keys"].as_array().map_or(one.as_slice(), Vec::as_slice);
     let has = |secret: bool| keys.iter().any(|key| (key["kty"] == "oct") == secret);
-    Algorithm::ALL.into_iter().map(Algorithm::name).filter(|name| has(name.starts_with("HS"))).collect()
+    Algorithm::NAMES.into_iter().map(|(name, _)| name).filter(|name| has(name.starts_with("HS"))).collect()
 }
 
 /// Whether the token names an algorithm that is offered.

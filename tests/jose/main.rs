@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use jwtproxy_wasm::jwt::{Algorithm, RsaKey};
+use jwtproxy_wasm::jwt::{Algorithm, Key};
 use jwtproxy_wasm::{Decision, Event, NumericDate, Policy, RequestHead, RustCrypto, Signatures};
 use serde_json::{Value, json};
 
@@ -36,8 +36,7 @@ enum Verdict {
 /// is well-encoded gives way to `{}`, and only the signature port is told the signing input of the vector. What is not
 /// well-encoded stays.
 fn judge(keys: &Value, algorithms: &[&str], jws: &str) -> Verdict {
-    let form = if keys.get("keys").is_some() { "jwks" } else { "jwk" };
-    let provider = json!({"algorithms": algorithms, "require_exp": false, "keys": [{form: keys}]});
+    let provider = json!({"algorithms": algorithms, "require_exp": false, "keys": entries(keys)});
     let config = json!({"providers": [provider]}).to_string();
     let policy = match Policy::from_json(config.as_bytes(), &|_: &str| None) {
         Ok(policy) => policy,
@@ -79,8 +78,19 @@ fn with_claims(jws: &str) -> (&str, String) {
 struct Of<'v>(&'v str);
 
 impl Signatures for Of<'_> {
-    fn verify(&self, key: &RsaKey, algorithm: Algorithm, _: &[u8], signature: &[u8]) -> bool {
+    fn verify(&self, key: &Key, algorithm: Algorithm, _: &[u8], signature: &[u8]) -> bool {
         RustCrypto.verify(key, algorithm, self.0.as_bytes(), signature)
+    }
+}
+
+/// The entries of `keys`. Secrets stand each in an entry of its own, for a JWKS is public.
+fn entries(keys: &Value) -> Vec<Value> {
+    match keys["keys"].as_array() {
+        Some(secrets) if secrets.iter().all(|key| key["kty"] == "oct") => {
+            secrets.iter().map(|key| json!({"jwk": key})).collect()
+        }
+        Some(_) => vec![json!({"jwks": keys})],
+        None => vec![json!({"jwk": keys})],
     }
 }
 
@@ -89,13 +99,5 @@ fn fitting(keys: &Value) -> Vec<&'static str> {
     let one = [keys.clone()];
     let keys = keys["keys"].as_array().map_or(one.as_slice(), Vec::as_slice);
     let has = |secret: bool| keys.iter().any(|key| (key["kty"] == "oct") == secret);
-    Algorithm::ALL.into_iter().map(Algorithm::name).filter(|name| has(name.starts_with("HS"))).collect()
-}
-
-/// Whether the token names an algorithm that is offered.
-fn offered(jws: &str) -> bool {
-    let header = jws.split('.').next().and_then(|header| URL_SAFE_NO_PAD.decode(header).ok());
-    let header: Option<Value> = header.and_then(|header| serde_json::from_slice(&header).ok());
-    header
-        .is_some_and(|header| header["alg"].as_str().is_some_and(|name| Algorithm::from_name(name).is_some()))
+    Algorithm::NAMES.into_iter().map(|(name, _)| name).filter(|name| has(name.starts_with("HS"))).collect()
 }

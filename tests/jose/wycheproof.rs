@@ -5,13 +5,37 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use wycheproof_ng_kdf_jose::json_web::TestName;
 
-use crate::{Verdict, fitting, judge, offered};
+use crate::{Verdict, fitting, judge};
 
 /// Where the core judges otherwise than the vectors say, and why that is right here: file, `tcId`s, reason.
-const DIFFERENCES: &[(&str, &[u64], &str)] = &[("key", &[7], ROCA), ("crypto", &[46], ROCA)];
+const DIFFERENCES: &[(&str, &[u64], &str)] = &[
+    (
+        "signature",
+        &[346, 350],
+        "The key says PS256 and the token PS384: a key's alg binds it (RFC 8725 section 3.1). In RFC 7520 the key has no \
+         alg, and so it is accepted among its examples.",
+    ),
+    (
+        "signature",
+        &[347, 351],
+        "The key says ES521, which is no name of an algorithm. In RFC 7520 it says nothing.",
+    ),
+    (
+        "signature",
+        &[367, 370],
+        "The padding is lost: they are vector 357 once more, which is valid. Padded tokens are rows of the table of cases.",
+    ),
+    (
+        "signature",
+        &[372, 373],
+        "A question mark is no base64url (RFC 4648 section 3.3), though they call it valid.",
+    ),
+    ("key", &[7], ROCA),
+    ("crypto", &[46], ROCA),
+];
 
-const ROCA: &str = "A modulus with the fingerprint of CVE-2017-15361 belongs to an issuer who keeps a key of a broken smart card. \
-                    Who may sign is the operator's word, and a search for weak primes is no work for a proxy.";
+const ROCA: &str = "A modulus with the fingerprint of CVE-2017-15361 belongs to an issuer who keeps a key of a broken smart \
+                    card. Who may sign is the operator's word, and a search for weak primes is no work for a proxy.";
 
 #[test]
 fn signatures() {
@@ -46,7 +70,7 @@ fn check(name: TestName, file: &str, expected: usize) {
             let verdict = judge(keys, &algorithms, &jws);
             all += 1;
             accepted += usize::from(verdict == Verdict::Accepted);
-            let agrees = (vector["result"] == "valid" && offered(&jws)) == (verdict == Verdict::Accepted);
+            let agrees = (vector["result"] == "valid") == (verdict == Verdict::Accepted);
             let why = unused.remove(&vector["tcId"].as_u64().expect("a number"));
             if agrees == why.is_some() {
                 wrong.push(format!(
