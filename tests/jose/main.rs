@@ -9,6 +9,8 @@
     reason = "a test that panics says what is wrong"
 )]
 
+#[path = "../drivers/key_forms.rs"]
+mod key_forms;
 mod vectors;
 mod wycheproof;
 
@@ -18,7 +20,8 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jwtproxy_wasm::jwt::{Algorithm, Key};
 use jwtproxy_wasm::{Decision, Event, NumericDate, Policy, RequestHead, RustCrypto, Signatures};
-use serde_json::{Value, json};
+use key_forms::configuration;
+use serde_json::Value;
 
 /// What becomes of a signature.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,9 +38,8 @@ enum Verdict {
 /// A payload of these vectors is hardly ever a claims set, which is refused before its signature is looked at. So one that
 /// is well-encoded gives way to `{}`, and only the signature port is told the signing input of the vector. What is not
 /// well-encoded stays.
-fn judge(keys: &Value, algorithms: &[&str], jws: &str) -> Verdict {
-    let provider = json!({"algorithms": algorithms, "require_exp": false, "keys": entries(keys)});
-    let config = json!({"providers": [provider]}).to_string();
+fn judge(keys: &Value, jws: &str) -> Verdict {
+    let config = configuration(keys).to_string();
     let policy = match Policy::from_json(config.as_bytes(), &|_: &str| None) {
         Ok(policy) => policy,
         Err(error) => return Verdict::NoKeys(error.to_string()),
@@ -81,23 +83,4 @@ impl Signatures for Of<'_> {
     fn verify(&self, key: &Key, algorithm: Algorithm, _: &[u8], signature: &[u8]) -> bool {
         RustCrypto.verify(key, algorithm, self.0.as_bytes(), signature)
     }
-}
-
-/// The entries of `keys`. Secrets stand each in an entry of its own, for a JWKS is public.
-fn entries(keys: &Value) -> Vec<Value> {
-    match keys["keys"].as_array() {
-        Some(secrets) if secrets.iter().all(|key| key["kty"] == "oct") => {
-            secrets.iter().map(|key| json!({"jwk": key})).collect()
-        }
-        Some(_) => vec![json!({"jwks": keys})],
-        None => vec![json!({"jwk": keys})],
-    }
-}
-
-/// Every algorithm that is offered and fits these keys: those with a secret for secrets, the others for public keys.
-fn fitting(keys: &Value) -> Vec<&'static str> {
-    let one = [keys.clone()];
-    let keys = keys["keys"].as_array().map_or(one.as_slice(), Vec::as_slice);
-    let has = |secret: bool| keys.iter().any(|key| (key["kty"] == "oct") == secret);
-    Algorithm::NAMES.into_iter().map(|(name, _)| name).filter(|name| has(name.starts_with("HS"))).collect()
 }
