@@ -8,10 +8,10 @@ use std::fs;
 use std::path::Path;
 
 use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD as URL_SAFE_NO_PAD};
 use serde_json::{Map, Value, json};
 
-use crate::jwt::{Key, mint_raw, now};
+use crate::jwt::{Key, der, mint_raw, now};
 use crate::{each, repository};
 
 /// One case.
@@ -82,6 +82,10 @@ pub fn env() -> Vec<(&'static str, String)> {
         ("TABLE_PKCS1", key.public_pkcs1_pem()),
         ("TABLE_PRIVATE", key.pkcs8_pem()),
         ("TABLE_WRAPPED_DER", body(&key.public_pem())),
+        ("TABLE_EC_PEM", Key::fixed("p256").public_pem()),
+        ("TABLE_SECRET", BASE64_STANDARD.encode(Key::fixed("secret64").raw())),
+        ("TABLE_SECRET_OF_A_PEM", BASE64_STANDARD.encode(key.public_pem())),
+        ("TABLE_SECRET_JWK", Key::fixed("secret64").jwk("s").to_string()),
     ]
 }
 
@@ -194,7 +198,29 @@ pub fn filled(value: &Value, now: u64) -> Value {
     }
 }
 
+/// The key of that name, or a secret of the bytes of another in some form: `{"$pem": "a"}` and its like, `$spki`, `$raw`.
+fn key_of(value: &Value) -> Key {
+    let Some((form, key)) = members(value).next() else {
+        return Key::fixed(value.as_str().expect("a key"));
+    };
+    let named = || Key::fixed(key.as_str().expect("a key"));
+    Key::secret(match form.as_str() {
+        "$spki" => named().spki(),
+        "$raw" => named().raw(),
+        "$text" => key.as_str().expect("a text").into(),
+        _ => match key_in_form(form, key) {
+            Value::String(text) => text.into_bytes(),
+            json => json.to_string().into_bytes(),
+        },
+    })
+}
+
 fn key_in_form(form: &str, key: &Value) -> Value {
+    match form {
+        "$secret_base64" => return json!(BASE64_STANDARD.encode(key_of(key).raw())),
+        "$secret_base64url" => return json!(URL_SAFE_NO_PAD.encode(key_of(key).raw())),
+        _ => {}
+    }
     let members_to_set = &key[1];
     let (name, kid) = match key {
         Value::Array(pair) => (pair[0].as_str().expect("a key"), pair[1].as_str()),
@@ -270,7 +296,9 @@ fn token(recipe: &Value, all: &Value, now: u64) -> String {
         let mut merged: Map<String, Value> =
             members(&like[member]).map(|(n, v)| (n.clone(), v.clone())).collect();
         if member == "header" {
-            merged.insert("alg".into(), pick("sign").as_str().unwrap_or("RS256").into());
+            let sign = pick("sign");
+            let alg = sign.as_str().unwrap_or("RS256").split(':').next();
+            merged.insert("alg".into(), alg.into());
         }
         overlay(&mut merged, &recipe[member]);
         if let (Some(length), "claims") = (recipe["filler"].as_u64(), member) {
@@ -278,7 +306,10 @@ fn token(recipe: &Value, all: &Value, now: u64) -> String {
         }
         filled(&Value::Object(merged), now).to_string().into_bytes()
     };
-    let key = Key::fixed(pick("key").as_str().unwrap_or("a"));
+    let key = match pick("key") {
+        Value::Null => Key::fixed("a"),
+        key => key_of(&key),
+    };
     let sign = pick("sign").as_str().unwrap_or("RS256").to_owned();
     let token = mint_raw(&key, &sign, &part("header", "raw_header"), &part("claims", "raw_claims"));
     let token = mangled(token, recipe["mangle"].as_str());
@@ -314,6 +345,44 @@ fn mangled(token: String, how: Option<&str>) -> String {
         Some("flip_signature") => {
             let mut bytes = URL_SAFE_NO_PAD.decode(signature).expect("a signature");
             bytes[7] ^= 1;
+            format!("{input}.{}", URL_SAFE_NO_PAD.encode(bytes))
+        }
+        Some("zero_signature") => {
+            let length = URL_SAFE_NO_PAD.decode(signature).expect("a signature").len();
+            format!("{input}.{}", URL_SAFE_NO_PAD.encode(vec![0; length]))
+        }
+        // The other form of an ECDSA signature, in which each half loses its zeros.
+        Some("der_signature") => {
+            let bytes = URL_SAFE_NO_PAD.decode(signature).expect("a signature");
+            let integers = bytes.chunks(bytes.len() / 2).map(|half| {
+                let digits: Vec<u8> = half.iter().copied().skip_while(|byte| *byte == 0).collect();
+                let sign: &[u8] = if digits[0] >= 0x80 { &[0] } else { &[] };
+                der(0x02, &[sign, &digits])
+            });
+            format!(
+                "{input}.{}",
+                URL_SAFE_NO_PAD.encode(der(0x30, &[&integers.collect::<Vec<_>>().concat()]))
+            )
+        }
+        // S of Ed25519 and the order of its group on top: the same number to the curve, and no canonical one.
+        Some("s_plus_order") => {
+            let order = b"\xed\xd3\xf5\x5c\x1a\x63\x12\x58\xd6\x9c\xf7\xa2\xde\xf9\xde\x14\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x10";
+            let mut bytes = URL_SAFE_NO_PAD.decode(signature).expect("a signature");
+            let mut carry = 0;
+            for (byte, add) in bytes[32..].iter_mut().zip(order) {
+                let sum = u16::from(*byte) + u16::from(*add) + carry;
+                [*byte, _] = sum.to_le_bytes();
+                carry = sum >> 8;
+            }
+            format!("{input}.{}", URL_SAFE_NO_PAD.encode(bytes))
+        }
+        Some("short_signature") => {
+            let mut bytes = URL_SAFE_NO_PAD.decode(signature).expect("a signature");
+            bytes.pop();
+            format!("{input}.{}", URL_SAFE_NO_PAD.encode(bytes))
+        }
+        Some("long_signature") => {
+            let bytes = [URL_SAFE_NO_PAD.decode(signature).expect("a signature"), vec![0]].concat();
             format!("{input}.{}", URL_SAFE_NO_PAD.encode(bytes))
         }
         Some("no_signature") => format!("{input}."),
