@@ -14,7 +14,7 @@ use std::thread::sleep;
 
 use rig::http::{Connection, raw};
 use rig::jwt::{Key, mint};
-use rig::place::{Place, TICK, bearer, bytes, cookie, good, seen, token};
+use rig::place::{Place, TICK, bearer, bytes, cookie, good, seen, signed, token};
 use rig::{h2, http, repository, shipped};
 use serde_json::{Value, json};
 
@@ -36,14 +36,15 @@ fn the_host_verifies_signatures_where_it_can() {
     assert_eq!(place.stat("wasmcustom.jwtproxy_signatures_by_host"), Some(1));
     assert_eq!(place.stat("wasmcustom.jwtproxy_open_jwtproxy"), Some(0));
     let log = place.envoy.log();
-    let told = log.matches("signatures are verified by the host").count();
+    // What nobody allows is not tried.
+    let told = log.matches("signatures are verified by the host (RS256, RS384, RS512)\n").count();
     // Each worker has a VM, and so has the main thread.
     assert!(told >= 2, "{told} times in\n{log}");
-    assert!(!log.contains("verified by the crate"), "{log}");
+    assert!(!log.contains("by crates"), "{log}");
 }
 
 #[test]
-fn the_crate_verifies_signatures_where_the_host_may_not() {
+fn crates_verify_signatures_where_the_host_may_not() {
     let place = Place::start_changed(1, |bootstrap| {
         let removed = shipped::capabilities(bootstrap).remove("proxy_call_foreign_function");
         assert!(removed.is_some(), "is shipped");
@@ -51,8 +52,80 @@ fn the_crate_verifies_signatures_where_the_host_may_not() {
     accepts_good_and_refuses_forged(&place);
     assert_eq!(place.stat("wasmcustom.jwtproxy_signatures_by_host"), Some(0));
     let log = place.envoy.log();
-    assert!(log.contains("signatures are verified by the crate rsa"), "{log}");
+    let told = "signatures are verified by crates (RS256, RS384, RS512), since the host does not verify RS256, RS384, \
+                RS512, or not rightly";
+    assert!(log.contains(told), "{log}");
     assert!(!log.contains("verified by the host"), "{log}");
+}
+
+/// Every algorithm, each with the key that has it.
+const EVERY_ALGORITHM: [(&str, &str); 13] = [
+    ("RS256", "a"),
+    ("RS384", "a"),
+    ("RS512", "a"),
+    ("PS256", "a"),
+    ("PS384", "a"),
+    ("PS512", "a"),
+    ("ES256", "p256"),
+    ("ES384", "p384"),
+    ("ES512", "p521"),
+    ("EdDSA", "ed25519"),
+    ("HS256", "secret64"),
+    ("HS384", "secret64"),
+    ("HS512", "secret64"),
+];
+
+/// Lets the shipped provider take every algorithm.
+fn allow_every_algorithm(bootstrap: &mut Value) {
+    let mut config = shipped::plugin_config(bootstrap);
+    let provider = &mut config["providers"][0];
+    provider["algorithms"] = EVERY_ALGORITHM.map(|(alg, _)| alg).to_vec().into();
+    provider["keys"] = json!([
+        {"pem": Key::fixed("a").public_pem()},
+        {"pem": Key::fixed("p256").public_pem()},
+        {"pem": Key::fixed("p384").public_pem()},
+        {"pem": Key::fixed("p521").public_pem()},
+        {"pem": Key::fixed("ed25519").public_pem()},
+        {"jwk": Key::fixed("secret64").jwk("s")},
+    ]);
+    shipped::set_plugin_config(bootstrap, &config.to_string());
+}
+
+fn accepts_every_algorithm_and_no_forgery(place: &Place) {
+    for (alg, key) in EVERY_ALGORITHM {
+        let other = if key == "a" { "b".to_owned() } else { format!("{key}_b") };
+        for (key, status) in [(key, 200), (other.as_str(), 401)] {
+            let token = signed(key, alg, 3600);
+            let answer = place.get("/app", &[("authorization", &bearer(&token))]);
+            assert_eq!(answer.status, status, "{alg} by {key}: {}", place.envoy.log());
+        }
+    }
+}
+
+#[test]
+fn the_host_verifies_ecdsa_too_and_crates_the_rest() {
+    let place = Place::start_changed(1, allow_every_algorithm);
+    accepts_every_algorithm_and_no_forgery(&place);
+    assert_eq!(place.stat("wasmcustom.jwtproxy_signatures_by_host"), Some(1));
+    let told = "signatures are verified by the host (RS256, RS384, RS512, ES256, ES384, ES512) and by crates (PS256, \
+                PS384, PS512, EdDSA, HS256, HS384, HS512)\n";
+    let log = place.envoy.log();
+    assert!(log.contains(told), "{log}");
+}
+
+#[test]
+fn crates_verify_every_algorithm_where_the_host_may_not() {
+    let place = Place::start_changed(1, |bootstrap| {
+        allow_every_algorithm(bootstrap);
+        shipped::capabilities(bootstrap).remove("proxy_call_foreign_function").expect("is shipped");
+    });
+    accepts_every_algorithm_and_no_forgery(&place);
+    assert_eq!(place.stat("wasmcustom.jwtproxy_signatures_by_host"), Some(0));
+    let log = place.envoy.log();
+    assert!(
+        log.contains("since the host does not verify RS256, RS384, RS512, ES256, ES384, ES512, or"),
+        "{log}"
+    );
 }
 
 #[test]

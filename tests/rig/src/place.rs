@@ -73,13 +73,18 @@ pub fn bytes<'a>(headers: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a [u8])> {
 
 /// A token of alice that the shipped configuration accepts if key `a` signed it.
 pub fn token(key: &str, lifetime: i64) -> String {
+    signed(key, "RS256", lifetime)
+}
+
+/// The same, signed by another algorithm.
+pub fn signed(key: &str, alg: &str, lifetime: i64) -> String {
     let claims = json!({
         "iss": "https://login.example.com",
         "aud": "workspace",
         "sub": "alice",
         "exp": i64::try_from(now()).expect("fits") + lifetime,
     });
-    mint(&Key::fixed(key), "RS256", json!({"alg": "RS256"}), claims)
+    mint(&Key::fixed(key), alg, json!({"alg": alg}), claims)
 }
 
 /// A good one, for an hour.
