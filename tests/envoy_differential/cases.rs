@@ -65,13 +65,16 @@ impl Place {
     }
 }
 
-/// The cases of `cases_tokens.json` and `cases_keys.json`. Where `jwt_authn` cannot be told the rule, the token is sent to
+/// The files of the table that speak of tokens and keys: `cases_tokens.json` and so on.
+const STEMS: [&str; 3] = ["tokens", "keys", "algorithms"];
+
+/// Their cases. Where `jwt_authn` cannot be told the rule, the token is sent to
 /// the place `api` all the same.
 fn of_the_table(rows: &Value, places: &mut BTreeMap<String, Place>, cases: &mut Vec<Case>) {
     let table = table::load();
     let left_out = rows["left_out"].as_object().expect("what is left out");
     let mut unused: BTreeSet<&String> = left_out.keys().collect();
-    for stem in ["tokens", "keys"] {
+    for stem in STEMS {
         let file = repository(format!("tests/vectors/cases_{stem}.json"));
         let file: Value = serde_json::from_str(&fs::read_to_string(file).expect("cases")).expect("cases");
         for (name, config) in file["configs"].as_object().expect("configurations") {
@@ -94,7 +97,7 @@ fn of_the_table(rows: &Value, places: &mut BTreeMap<String, Place>, cases: &mut 
     }
     assert!(unused.is_empty(), "left out without need: {unused:?}");
     for case in table.cases.iter().filter(|case| case.now.is_none()) {
-        if !["tokens/", "keys/"].iter().any(|stem| case.config.starts_with(stem)) {
+        if !STEMS.iter().any(|stem| case.config.split('/').next() == Some(stem)) {
             continue;
         }
         let place = if places.contains_key(&case.config) { &case.config } else { "tokens/api" };

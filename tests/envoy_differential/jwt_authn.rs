@@ -64,6 +64,8 @@ fn provider(ours: &Value) -> Result<Value, String> {
     Ok(theirs)
 }
 
+const FORMS: [&str; 4] = ["pem", "der_base64", "env", "secret_base64"];
+
 /// The JWKs that an entry of `keys` stands for.
 fn jwks(entry: &Value) -> Vec<Value> {
     let mut keys = match entry {
@@ -71,14 +73,17 @@ fn jwks(entry: &Value) -> Vec<Value> {
             filled(&entry["jwks"]["keys"], 0).as_array().expect("a list").clone()
         }
         entry if entry["jwk"].is_object() => vec![filled(&entry["jwk"], 0)],
-        entry => match (entry["env"].as_str(), &entry["pem"], &entry["der_base64"]) {
-            (Some("TABLE_JWK" | "TABLE_JWKS"), ..) => vec![filled(&json!({"$jwk": ["a", "env-key"]}), 0)],
-            (Some(_), ..) => vec![filled(&json!({"$jwk": "a"}), 0)],
-            (None, Value::Null, form) | (None, form, _) => {
-                let (_, key) = members(form).next().expect("a key in a form");
-                vec![filled(&json!({"$jwk": key}), 0)]
+        entry => {
+            let named = |name: &Value| vec![filled(&json!({"$jwk": name}), 0)];
+            let (_, form) = members(entry).find(|(name, _)| FORMS.contains(name)).expect("a key");
+            match form.as_str().or(form["env"].as_str()) {
+                Some("TABLE_JWK" | "TABLE_JWKS") => named(&json!(["a", "env-key"])),
+                Some("TABLE_EC_PEM") => named(&json!("p256")),
+                Some("TABLE_SECRET") => named(&json!("secret64")),
+                Some(_) => named(&json!("a")),
+                None => named(members(form).next().expect("the name of a key").1),
             }
-        },
+        }
     };
     for (name, value) in members(entry).filter(|(name, _)| ["kid", "alg"].contains(name)) {
         let value = if value["env"] == "TABLE_RS512" { json!("RS512") } else { value.clone() };
