@@ -1,5 +1,6 @@
 //! A real Envoy.
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -118,6 +119,18 @@ impl Envoy {
         let port = status.and_then(|status| status["local_address"]["socket_address"]["port_value"].as_u64());
         port.and_then(|port| port.try_into().ok())
             .unwrap_or_else(|| panic!("no listener {listener} with a port: {listeners}"))
+    }
+
+    /// The ports of all listeners by their names, in one question.
+    pub fn ports(&self) -> BTreeMap<String, u16> {
+        let listeners: Value = serde_json::from_str(&self.admin("/listeners?format=json"))
+            .expect("JSON from the admin interface");
+        let statuses = listeners["listener_statuses"].as_array().expect("a list of listeners").iter();
+        let port = |status: &Value| {
+            let port = status["local_address"]["socket_address"]["port_value"].as_u64()?;
+            Some((status["name"].as_str()?.to_owned(), port.try_into().ok()?))
+        };
+        statuses.filter_map(port).collect()
     }
 
     /// The answer of the admin interface to a GET.
