@@ -14,9 +14,9 @@ const SCRIPT_HASH: &str = "sha256-dw1XEy5CQJU0d4wGE7fQK8hW1xBVSuAnjBhh6UT7+ZI=";
 
 /// What a page says.
 pub(crate) struct Page<'p> {
-    /// The title of the window.
+    /// What a protocol calls it, beside the reason.
     pub title: &'p str,
-    /// What is the matter, in a sentence.
+    /// What is the matter, in a sentence; without its full stop also the title of the window.
     pub heading: &'p str,
     /// What to make of it.
     pub hint: Option<&'p str>,
@@ -71,6 +71,7 @@ impl Page<'_> {
 
     fn html(&self, head: &RequestHead<'_>) -> String {
         let Self { title, heading, reason, .. } = self;
+        let window = heading.trim_end_matches('.');
         let paragraph = |text: Cow<'_, str>| ["<p>", &text, "</p>\n"].concat();
         let hint = self.hint.map_or_else(String::new, |hint| paragraph(hint.into()));
         let (link, refresh) = match self.link {
@@ -93,7 +94,7 @@ impl Page<'_> {
         let request = request_id(head).map_or_else(String::new, |id| format!("<br>\nRequest {id}"));
         format!(
             "<!DOCTYPE html>\n<html lang=\"en\"{address}>\n<head>\n<meta charset=\"utf-8\">\n\
-             <meta name=\"viewport\" content=\"width=device-width\">\n{refresh}<title>{title}</title>\n\
+             <meta name=\"viewport\" content=\"width=device-width\">\n{refresh}<title>{window}</title>\n\
              <style>{STYLE}</style>\n</head>\n<body>\n<main>\n<h1>{heading}</h1>\n{hint}{link}\
              <p><small>{title}: {reason}{request}</small></p>\n</main>\n<script>{SCRIPT}</script>\n</body>\n</html>\n"
         )

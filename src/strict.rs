@@ -180,7 +180,7 @@ fn sign_in(
     if session.cookie_is_dropped(head) {
         return judge.policy.refuse(Rejection::CookieBlocked, head, false);
     }
-    let Some(cookies) = session.set_cookies(head, jwt, judge.clock.now()) else {
+    let Some(cookies) = session.replace_cookies(head, jwt, judge.clock.now()) else {
         return judge.policy.refuse(Rejection::TokenTooLarge, head, false);
     };
     let response = match location {

@@ -86,3 +86,25 @@ fn a_rule_that_is_never_reached_is_told() {
     };
     assert_eq!(policy.warnings(), [told(2, 0), told(4, 3)]);
 }
+
+/// Two workspaces of one host may keep their cookies apart by a path; the endpoints belong below it.
+#[test]
+fn a_cookie_that_does_not_come_to_an_endpoint_is_warned_of() {
+    let warnings = |session: serde_json::Value| {
+        let config = serde_json::json!({"providers": [{"keys": [{"env": "TABLE_PEM"}]}], "session": session});
+        load(config.to_string().as_bytes()).unwrap().warnings().join("\n")
+    };
+    let found = warnings(serde_json::json!({"cookie": {"path": "/ide"}, "info_path": "/ide/me"}));
+    for path in ["/jwt/auth", "/jwt/logout"] {
+        let says = format!("session.cookie.path: /ide does not cover {path}; browsers send no cookie there");
+        assert!(found.contains(&says), "{found}");
+    }
+    assert!(!found.contains("/ide/me"), "{found}");
+    for session in [
+        serde_json::json!({}),
+        serde_json::json!({"cookie": {"path": "/ide"}, "public_base_path": "/ide"}),
+        serde_json::json!({"cookie": {"path": "/ide/"}, "auth_path": "/ide/in", "logout_path": "/ide/out"}),
+    ] {
+        assert_eq!(warnings(session.clone()), "", "{session}");
+    }
+}

@@ -5,9 +5,11 @@
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
+use std::sync::mpsc;
 use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
 
+use rig::h2;
 use rig::http::{self, Connection, Response};
 use rig::place::{Place, TICK, bearer, bytes, cookie, good, token};
 use rig::shipped;
@@ -137,7 +139,6 @@ const WEBSOCKET: &[(&str, &str)] = &[
     ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
 ];
 const EVENTS: &[(&str, &str)] = &[("accept", "text/event-stream")];
-const GRPC: &[(&str, &str)] = &[("accept", "text/event-stream"), ("content-type", "application/grpc")];
 
 /// Opens a stream, and tells after which time it ended; none: it did not.
 fn lifetime(port: u16, token: &str, headers: &[(&str, &str)], limit: Duration) -> Option<Duration> {
@@ -156,6 +157,32 @@ fn lifetime(port: u16, token: &str, headers: &[(&str, &str)], limit: Duration) -
         }
     }
     None
+}
+
+/// The same of a gRPC call, which is HTTP/2.
+fn lifetime_of_grpc(port: u16, token: &str) -> Option<Duration> {
+    let cookie = cookie(token);
+    let (sender, end) = mpsc::channel();
+    let began = Instant::now();
+    thread::spawn(move || {
+        let headers = bytes(&[
+            (":method", "POST"),
+            (":scheme", "http"),
+            (":authority", "app.example.com"),
+            (":path", "/stream"),
+            ("content-type", "application/grpc"),
+            ("te", "trailers"),
+            ("sec-fetch-site", "same-origin"),
+            ("cookie", &cookie),
+        ]);
+        // An empty message, as gRPC frames it.
+        sender.send(h2::responses(port, &[(headers, b"\0\0\0\0\0")]))
+    });
+    let answers = end.recv_timeout(20 * SECOND).ok()?;
+    let answer = answers.first()?.as_ref()?;
+    assert_eq!((answer.status, answer.header("content-type")), (200, Some("application/grpc")), "{answer:?}");
+    assert!(answer.body.len() > 100, "it did not even begin: {answer:?}");
+    Some(began.elapsed())
 }
 
 fn open(port: u16, token: &str, headers: &[(&str, &str)]) -> TcpStream {
@@ -177,12 +204,13 @@ fn streams_end_with_their_token() {
     };
     let place = Place::start_changed(1, with_config(change));
     let port = place.port;
-    let kinds = [("WebSocket", WEBSOCKET), ("event stream", EVENTS), ("gRPC", GRPC)];
-    let threads = kinds.map(|(name, headers)| {
-        // Whole seconds: up to one of them has passed already.
-        let token = token("a", 3);
-        (name, thread::spawn(move || lifetime(port, &token, headers, 20 * SECOND)))
-    });
+    // Whole seconds: up to one of them has passed already.
+    let spawn = |run: fn(u16, &str) -> Option<Duration>| thread::spawn(move || run(port, &token("a", 3)));
+    let threads = [
+        ("WebSocket", spawn(|port, token| lifetime(port, token, WEBSOCKET, 20 * SECOND))),
+        ("event stream", spawn(|port, token| lifetime(port, token, EVENTS, 20 * SECOND))),
+        ("gRPC", spawn(lifetime_of_grpc)),
+    ];
     for (name, thread) in threads {
         let ended = thread.join().expect("no panic").unwrap_or_else(|| panic!("{name}: lives on"));
         // Envoy closes a connection of HTTP/1.1 a second after the stream.

@@ -137,6 +137,9 @@ impl Policy {
                 page.as_str()
             ));
         }
+        if let (Profile::Strict, Some(session)) = (profile, &session) {
+            reading.warnings.extend(session::narrow_cookie(session));
+        }
         Ok(Self {
             verifier: Verifier::new(providers, profile),
             tokens: TokenCache::default(),

@@ -84,6 +84,23 @@ pub(super) fn session(node: &Node<'_>, profile: Profile) -> Result<Session> {
     })
 }
 
+/// What does not work where the path of the cookie does not cover an endpoint that reads it.
+pub(super) fn narrow_cookie(session: &Session) -> Vec<String> {
+    let endpoints = [
+        (session.auth_path.as_ref(), "a link can make somebody somebody else unasked"),
+        (session.logout_path.as_ref(), "streams do not end with their session"),
+        (session.info.as_ref().map(|(path, _)| path), "a page of a session is told of none"),
+    ];
+    let narrow = endpoints.into_iter().filter_map(|(path, follows)| {
+        let path = path.filter(|path| !session.cookie_comes_to(path.as_bytes()))?;
+        let own = &session.cookie.path;
+        Some(format!(
+            "session.cookie.path: {own} does not cover {path}; browsers send no cookie there: {follows}"
+        ))
+    });
+    narrow.collect()
+}
+
 fn origin(node: &Node<'_>) -> Result<Origin> {
     let text = node.text()?;
     let origin = Origin::parse(text.strip_suffix('/').unwrap_or(text));

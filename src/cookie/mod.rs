@@ -4,7 +4,7 @@ mod parts;
 
 use std::fmt::Write as _;
 
-pub(crate) use parts::{Part, join};
+pub(crate) use parts::{Part, SUFFIXES, join};
 
 /// The pairs of a `Cookie` line, each with the white space around it, as they stand between the semicolons.
 pub(crate) fn pairs(line: &[u8]) -> impl Iterator<Item = &[u8]> {
@@ -115,8 +115,15 @@ impl CookieTemplate {
         let room =
             MAX_BYTES.checked_sub(self.line(".1", &parts::write("", 1, token), max_age, https).len())?;
         let parts = parts::split(token, room)?;
-        let line = |(name, value): (String, String)| self.line(&name, &value, max_age, https);
+        let line = |(suffix, value): (&str, String)| self.line(suffix, &value, max_age, https);
         Some(parts.into_iter().map(line).collect())
+    }
+
+    /// Whether browsers send it with a request for that path (RFC 6265 section 5.1.4).
+    #[must_use]
+    pub fn covers(&self, path: &[u8]) -> bool {
+        path.strip_prefix(self.path.as_bytes())
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/") || self.path.ends_with('/'))
     }
 
     /// The `Set-Cookie` line that deletes a cookie: `suffix` is what follows the name, which for the whole is nothing.

@@ -5,6 +5,8 @@
 
 /// At most so many parts, some 15 kB: beyond, servers refuse the request for the size of its head.
 const MAX_PARTS: usize = 4;
+/// What follows the name in that of every cookie a token can be in: the whole, and each part.
+pub(crate) const SUFFIXES: [&str; MAX_PARTS + 1] = ["", ".1", ".2", ".3", ".4"];
 /// At most so many tokens are put together: a request has no more than eight signatures to spend.
 const MAX_TOKENS: usize = 8;
 /// The length of the end of the signature.
@@ -27,9 +29,14 @@ impl Part<'_> {
     }
 
     /// What follows the name of the cookie in that of the part.
-    pub fn suffix(&self) -> String {
-        format!(".{}", self.number)
+    pub fn suffix(&self) -> &'static str {
+        suffix(self.number)
     }
+}
+
+/// What follows the name of the cookie in that of a part, by its number.
+fn suffix(number: usize) -> &'static str {
+    SUFFIXES.get(number).copied().unwrap_or_default()
 }
 
 /// Reads what follows the name of the cookie in a pair: `.2=3:kW3xQb9Z:…`.
@@ -56,14 +63,13 @@ pub(super) fn write(text: &str, count: usize, token: &str) -> String {
 
 /// What follows the name of the cookie in that of each part, and its value, of which `room` bytes are for the token. `None`
 /// if it takes too many.
-pub(super) fn split(token: &str, room: usize) -> Option<Vec<(String, String)>> {
+pub(super) fn split(token: &str, room: usize) -> Option<Vec<(&'static str, String)>> {
     let count = token.len().checked_add(room)?.checked_sub(1)?.checked_div(room)?;
     if count > MAX_PARTS {
         return None;
     }
     let part = |(index, text): (usize, &[u8])| {
-        let suffix = format!(".{}", index.saturating_add(1));
-        Some((suffix, write(std::str::from_utf8(text).ok()?, count, token)))
+        Some((suffix(index.saturating_add(1)), write(std::str::from_utf8(text).ok()?, count, token)))
     };
     token.as_bytes().chunks(room).enumerate().map(part).collect()
 }

@@ -14,7 +14,7 @@ impl Session {
     }
 
     /// A path of the upstream as people see it.
-    fn outside(&self, path: &[u8]) -> Vec<u8> {
+    pub(super) fn outside(&self, path: &[u8]) -> Vec<u8> {
         [self.base_path().as_bytes(), path].concat()
     }
 

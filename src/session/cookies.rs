@@ -1,19 +1,46 @@
 //! The session cookie of a request.
 
 use super::Session;
-use crate::cookie::{self, Holds};
+use crate::cookie::{self, Holds, SUFFIXES};
 use crate::http::RequestHead;
 use crate::jwt::{NumericDate, VerifiedJwt};
 
 impl Session {
-    /// The `Set-Cookie` lines for a verified token, and those that delete what an earlier one left; `None` if browsers would
-    /// drop it for its size.
+    /// The `Set-Cookie` lines for a verified token, and those that delete what an earlier one left and the browser sent; `None`
+    /// if browsers would drop it for its size.
     #[must_use]
     pub fn set_cookies(
         &self,
         head: &RequestHead<'_>,
         jwt: &VerifiedJwt,
         now: NumericDate,
+    ) -> Option<Vec<String>> {
+        self.set_and_clear(head, jwt, now, &self.suffixes(head))
+    }
+
+    /// The same, and they delete what the browser may have and did not send, too: a hidden whole would go before the new parts,
+    /// and hidden parts would speak again when the new whole has ended.
+    #[must_use]
+    pub fn replace_cookies(
+        &self,
+        head: &RequestHead<'_>,
+        jwt: &VerifiedJwt,
+        now: NumericDate,
+    ) -> Option<Vec<String>> {
+        if self.may_hide_cookies(head) {
+            self.set_and_clear(head, jwt, now, &SUFFIXES)
+        } else {
+            self.set_cookies(head, jwt, now)
+        }
+    }
+
+    /// Sets a token, and deletes those of the cookies with these suffixes that it does not replace.
+    fn set_and_clear(
+        &self,
+        head: &RequestHead<'_>,
+        jwt: &VerifiedJwt,
+        now: NumericDate,
+        suffixes: &[&str],
     ) -> Option<Vec<String>> {
         let max_age = jwt.expires().map(|exp| whole_seconds(exp.seconds() - now.seconds()));
         let mut lines = self.cookie.set(jwt.compact(), max_age, self.here(head).https)?;
@@ -22,9 +49,9 @@ impl Session {
             Some(number) => count == 1 || count < number,
             None => count > 1,
         };
-        for suffix in self.suffixes(head) {
-            if is_left(&suffix) {
-                lines.push(self.clear_cookie(head, &suffix));
+        for suffix in suffixes {
+            if is_left(suffix) {
+                lines.push(self.clear_cookie(head, suffix));
             }
         }
         lines.extend(self.soon_clear_marker(head));
@@ -37,15 +64,10 @@ impl Session {
         self.suffixes(head).iter().map(|suffix| self.clear_cookie(head, suffix)).collect()
     }
 
-    /// The `Set-Cookie` lines that end the session: the cookie is deleted whether it came or not.
+    /// The `Set-Cookie` lines that end the session: every cookie that it may have is deleted, whether it came or not.
     #[must_use]
     pub fn end(&self, head: &RequestHead<'_>) -> Vec<String> {
-        let mut lines = vec![self.clear_cookie(head, "")];
-        for suffix in self.suffixes(head) {
-            if !suffix.is_empty() {
-                lines.push(self.clear_cookie(head, &suffix));
-            }
-        }
+        let mut lines: Vec<String> = SUFFIXES.iter().map(|suffix| self.clear_cookie(head, suffix)).collect();
         lines.extend(self.clear_marker(head));
         lines
     }
@@ -55,11 +77,11 @@ impl Session {
     }
 
     /// What follows our name in that of each cookie that came: of the whole nothing, of a part its number.
-    fn suffixes(&self, head: &RequestHead<'_>) -> Vec<String> {
+    fn suffixes(&self, head: &RequestHead<'_>) -> Vec<&'static str> {
         let mut suffixes = Vec::new();
         for pair in head.values("cookie").flat_map(cookie::pairs) {
             let suffix = match cookie::holds(pair, &self.cookie.name) {
-                Some(Holds::Token(value)) if !value.is_empty() => String::new(),
+                Some(Holds::Token(value)) if !value.is_empty() => "",
                 Some(Holds::Part(part)) => part.suffix(),
                 Some(Holds::Token(_)) | None => continue,
             };

@@ -87,7 +87,22 @@ impl Session {
             SameSite::None => true,
             SameSite::Strict => false,
         };
-        Asking::of(head) == Asking::Navigation && !comes
+        !comes && Asking::of(head) == Asking::Navigation
+    }
+
+    /// Whether the browser may keep cookies of ours back, and yet store and delete what the answer tells it to: of a navigation
+    /// from another site, be it an allowed one, and where the request is not for their path.
+    #[must_use]
+    pub fn may_hide_cookies(&self, head: &RequestHead<'_>) -> bool {
+        let is_of_this_site =
+            || self.site(head) == Site::Same || head.value("sec-fetch-site") == Some(b"same-site");
+        self.cookie_is_hidden(head) && !is_of_this_site() || !self.cookie_comes_to(head.path())
+    }
+
+    /// Whether the browser sends our cookie to that path of the upstream at all.
+    #[must_use]
+    pub fn cookie_comes_to(&self, path: &[u8]) -> bool {
+        self.cookie.path == "/" || self.cookie.covers(&self.outside(path))
     }
 
     /// Whether a person of this very origin asks for the end of the session, or a program that may.

@@ -129,9 +129,11 @@ for (const blocked of [false, true]) {
 
     test("a Lax cookie, a login page that knows the person: no loop", async () => {
       world.login.answer = knows();
-      await embedded(`${world.origin("lax")}/notes`, async ({ seen, frame }) => {
+      await embedded(`${world.origin("lax")}/notes`, async ({ page, seen, frame }) => {
         assert.ok([401, 403].includes(seen.at(-1).status));
         await frame.locator("main h1").waitFor({ timeout: 3000 });
+        assert.match(await frame.textContent("small"), /cookie_blocked/);
+        if (blocked) await screenshot(page, "403-cookie-blocked");
       });
     });
   });

@@ -15,7 +15,8 @@ let world, context, origin, token;
 
 before(async () => {
   const listener = (cookie, csrf) => ({
-    config: ({ session }) => void Object.assign(session, { cookie, ...csrf }),
+    config: ({ session }) =>
+      void Object.assign(session, { cookie, info_path: "/jwt/me", info_claims: ["sub"], ...csrf }),
   });
   const listeners = Object.entries(COOKIES).map(([name, cookie]) => [name, listener(cookie)]);
   listeners.push(["none, csrf: strict", listener(COOKIES.none, { csrf: "strict" })]);
@@ -130,6 +131,39 @@ for (const listener of ["lax", "none", "none, csrf: strict"]) {
         through.map(({ method, url }) => `${method} ${url}`),
         blind,
       );
+      await survives();
+    });
+
+    test("who the person is", async () => {
+      const page = await victim(listener, `<iframe name="in"></iframe>`);
+      const answers = [];
+      page.on("response", (response) => {
+        if (new URL(response.url()).pathname === "/jwt/me") answers.push(response.status());
+      });
+      const read = await page.evaluate(async (url) => {
+        const attempt = (options) =>
+          fetch(url, { credentials: "include", ...options }).then(
+            ({ type, status }) => `${type} ${status}`,
+            () => "failed",
+          );
+        const element = (name, fields) =>
+          new Promise((done) => {
+            const one = document.createElement(name);
+            document.body.append(Object.assign(one, { onload: () => done("loaded"), ...fields }));
+            one.onerror = () => done("failed");
+            one.src = url;
+          });
+        document.querySelector("iframe").src = url;
+        return {
+          fetch: await attempt(),
+          blind: await attempt({ mode: "no-cors" }),
+          script: await element("script"),
+          image: await element("img"),
+        };
+      }, `${origin}/jwt/me`);
+      assert.deepEqual(read, { fetch: "failed", blind: "opaque 0", script: "failed", image: "failed" });
+      await settled(page);
+      assert.ok(answers.length >= 2 && answers.every((status) => [401, 403].includes(status)), `${answers}`);
       await survives();
     });
 

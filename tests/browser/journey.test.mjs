@@ -69,7 +69,7 @@ for (const { name, tls, host, spoken, silent } of PROTOCOLS) {
       const asked = world.app.requests.find(({ path }) => path === "/notes/7");
       assert.equal(asked.headers["sec-fetch-mode"], silent ? undefined : "navigate");
       await assertNoTraces();
-      await screenshot(page, "signed-in");
+      if (spoken === "h2") await screenshot(page, "signed-in");
 
       const cookie = (await context.cookies(origin)).find(({ name }) => name === "access_token");
       assert.equal(cookie.value, tokens.at(-1));
@@ -96,6 +96,7 @@ for (const { name, tls, host, spoken, silent } of PROTOCOLS) {
 
       await page.goBack();
       assert.equal(page.url(), before);
+      if (spoken === "h2") await screenshot(page, "back");
       await page.goForward();
       assert.equal(page.url(), wanted);
       await works(page);

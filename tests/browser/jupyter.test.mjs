@@ -130,6 +130,24 @@ describe("JupyterLab that wants its own token as well", () => {
     await context.close();
   });
 
+  // It is taken from the address that the login page gets, another site's: Jupyter asks for it then.
+  test("its link on a first visit: through the login page without it, to the very notebook", async () => {
+    const context = await browser.newContext();
+    const { page } = await openPage(context);
+    login.taken();
+    await page.goto(`${lab.origin}/lab/tree/notes.ipynb?token=${token}`);
+    const asked = login.taken();
+    assert.equal(asked.length, 1);
+    assert.equal(asked[0].query.get("redirectUrl"), `${lab.origin}/lab/tree/notes.ipynb`);
+    assert.ok(!JSON.stringify(asked).includes(token), "the login page was told Jupyter's token");
+    const { pathname, searchParams } = new URL(page.url());
+    assert.deepEqual([pathname, searchParams.get("next")], ["/login", "/lab/tree/notes.ipynb"]);
+    await page.locator("#password_input").fill(token);
+    await page.locator("#login_submit").click();
+    await runCell(page);
+    await context.close();
+  });
+
   test("scripts carry both tokens, in either place", async () => {
     const status = async (query, headers) =>
       (await fetch(`http://${lab.local}/api/contents${query}`, { headers })).status;

@@ -21,11 +21,18 @@ before(async () => {
       streams: {
         config(config) {
           exact(config);
-          Object.assign(config, { stream_expiry: { grace_seconds: 0 } });
+          Object.assign(config, { stream_expiry: { grace_seconds: 0 }, expires_in: true });
           Object.assign(config.session, { info_path: "/jwt/me", info_claims: ["sub"] });
         },
       },
       stays: { config: (config) => (exact(config), void (config.session.cookie = { max_age: "session" })) },
+    },
+    // The lines that the shipped envoy.yaml has in a comment.
+    change({ static_resources }) {
+      const { filter_chains } = static_resources.listeners.find(({ name }) => name === "streams");
+      filter_chains[0].filters[0].typed_config.route_config.response_headers_to_add = [
+        { header: { key: "x-jwt-expires-in", value: "%FILTER_STATE(wasm.jwt_expires_in:PLAIN)%" } },
+      ];
     },
   });
 });
@@ -55,6 +62,7 @@ test("three tabs at once, of a person whom the login page knows", async () => {
     assert.equal(page.url(), `${origin}/notes/${number}`);
     await works(page);
   }
+  await screenshot(pages[2], "three-tabs");
 });
 
 test("three tabs, each of which waits at the login page", async () => {
@@ -97,6 +105,9 @@ for (const [listener, reason] of [
     const socket = await page.evaluate(() => report.socket());
     assert.deepEqual([socket.error, socket.code, socket.wasClean], ["closed", 1006, false]);
     assert.equal(await page.evaluate(() => report.image()), "refused");
+    const xhr = await page.evaluate(() => report.xhr());
+    assert.deepEqual([xhr.status, xhr.url, xhr.body.login_url], [401, `${origin}/api/notes`, login_url]);
+    assert.equal(await page.evaluate(() => report.worker()), "refused");
     assert.deepEqual(
       world.app.taken().map(({ url }) => url),
       [],
@@ -106,6 +117,7 @@ for (const [listener, reason] of [
     await page.reload();
     assert.equal(page.url(), login_url);
     assert.equal(seen.length, 2);
+    await screenshot(page, "reload-after-expiry");
     await page.click("#sign-in");
     await page.waitForURL(`${origin}/notes?page=2`);
     await works(page);
@@ -132,6 +144,10 @@ test("streams end with their token, and a page can renew in time", async () => {
   const me = await page.evaluate(() => report.fetch("/jwt/me"));
   assert.equal(me.body.claims.sub, "alice");
   assert.ok(me.body.expires_in <= 4 && me.body.expires_in > 0, me.body.expires_in);
+  const left = await page.evaluate(async () =>
+    Number((await fetch("/api/notes")).headers.get("x-jwt-expires-in")),
+  );
+  assert.ok(left <= 4 && left > 0, `x-jwt-expires-in: ${left}`);
   const ends = ended(page, 10);
   const renewed = await renewing.evaluate(
     (token) => report.fetch("/jwt/auth", { headers: { authorization: `Bearer ${token}` } }),
@@ -175,8 +191,10 @@ test("signed out in one tab: what the other one sees", async () => {
 
   const answer = await other.evaluate(() => report.fetch());
   assert.deepEqual([answer.status, answer.body.reason], [401, "missing_token"]);
+  await screenshot(other, "other-tab-before-reload");
   await other.reload();
   assert.ok(isLogin(other), other.url());
+  await screenshot(other, "other-tab-after-logout");
   assert.equal(new URL(other.url()).searchParams.get("redirectUrl"), `${origin}/notes/2`);
 
   await one.goBack();

@@ -38,9 +38,10 @@ const heading = (text) => page.getByRole("heading", { name: text }).waitFor();
 const atProvider = () => page.waitForURL((url) => url.origin === world.provider.origin);
 const asked = (what) => world.provider.seen.filter((one) => one.what === what);
 
-async function signIn(wanted) {
+async function signIn(wanted, stop) {
   await page.goto(wanted);
   await atProvider();
+  if (stop) await screenshot(page, stop);
   await logIn(page);
   await page.waitForURL(wanted);
 }
@@ -55,7 +56,7 @@ const tokens = () =>
 test("a deep link, the provider's login page, and back to the very place", async () => {
   const wanted = `${world.origin}/notes/7?page=2&q=a%20b&q=#part=3`;
   const seen = navigations(page);
-  await signIn(wanted);
+  await signIn(wanted, "loader-provider");
   await works(page);
 
   // Nothing secret has been in an address but the code, which is good for one use and only with its proof.

@@ -23,6 +23,18 @@ before(async () => {
       insecure: { ...session({ cookie: { secure: true } }), tls: undefined },
       domain: session({ cookie: { domain: "example.net" } }),
       path: session({ cookie: { path: "/ws1" } }),
+      cookieless: {},
+    },
+    // As if the browser kept none.
+    change({ static_resources }) {
+      const { filter_chains } = static_resources.listeners.find(({ name }) => name === "cookieless");
+      filter_chains[0].filters[0].typed_config.http_filters.unshift({
+        name: "no cookies",
+        typed_config: {
+          "@type": "type.googleapis.com/envoy.extensions.filters.http.header_mutation.v3.HeaderMutation",
+          mutations: { request_mutations: [{ remove: "cookie" }] },
+        },
+      });
     },
   });
 });
@@ -87,6 +99,12 @@ describe("what the login page brings", () => {
     await visit(`${world.origin("plain")}/notes?a=1#part`);
     await tells(/missing_token/);
     await screenshot(page, "second-refusal");
+    // What a screen reader says of it.
+    assert.equal(await page.title(), "You are not signed in");
+    assert.equal(await page.getAttribute("html", "lang"), "en");
+    const heard = await page.locator("body").ariaSnapshot();
+    const said = /^- main:\n {2}- heading "You are not signed in\." \[level=1\]\n {2}- paragraph: You come from the sign-in page, .*\n {2}- paragraph:\n {4}- link "Sign in":\n/;
+    assert.match(heard, said);
     world.login.answer = asks();
     await page.click("main a");
     await page.click("#sign-in");
@@ -147,6 +165,7 @@ describe("a cookie that the browser does not bring back", () => {
     await page.goto(world.elsewherePage("/before", `<a href="${wanted}">Notes</a>`));
     await page.click("a");
     await page.locator("small", { hasText: "hidden_session" }).waitFor();
+    await screenshot(page, "409-hidden-session");
     await page.click("main a");
     await page.waitForURL(`${origin}/notes?a=1*`);
     await works(page);
@@ -172,6 +191,30 @@ describe("a cookie that the browser does not bring back", () => {
         await tells(/./);
       });
     }
+  }
+});
+
+// Nothing tells such a browser from a new one at each visit. With a login page that sees the person, who must click, all is
+// well; one that knows the person has to stop by itself, as envoy/loader does.
+describe("a browser that keeps no cookie at all", () => {
+  test("a login page that asks: the person sees it again", async () => {
+    world.login.answer = asks();
+    await visit(`${world.origin("cookieless")}/notes`);
+    await page.click("#sign-in");
+    await page.waitForURL((url) => url.href.startsWith(world.loginUrl));
+    await page.locator("#sign-in").waitFor();
+  });
+
+  for (const [how, answer] of [
+    ["to auth_path", knows()],
+    ["to the page", linksToPage(() => mint())],
+  ]) {
+    test(`a login page that knows the person, ${how}: the browser makes an end of it`, async () => {
+      world.login.answer = answer;
+      await assert.rejects(page.goto(`${world.origin("cookieless")}/notes`), /ERR_TOO_MANY_REDIRECTS/);
+      assert.ok(seen.length > MOST && seen.length < 30, `${seen.length} redirects`);
+      assert.ok(seen.every(({ status }) => [302, 303].includes(status)));
+    });
   }
 });
 

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { startApp } from "./lib/app.mjs";
-import { launch } from "./lib/chromium.mjs";
+import { launch, screenshot } from "./lib/chromium.mjs";
 import { startEnvoy } from "./lib/envoy.mjs";
 import { mint } from "./lib/tokens.mjs";
 
@@ -23,13 +23,14 @@ after(async () => {
 });
 
 test("a visit without a session leads to the login page", async () => {
-  const page = await browser.newPage();
+  const page = await browser.newPage({ viewport: { width: 800, height: 450 } });
   const answers = [];
   page.on("response", (response) => answers.push([response.status(), response.headers().location]));
   await page.goto(`${origin}/notes?page=2`);
   const back = encodeURIComponent(`${origin}/notes?page=2`);
   assert.deepEqual(answers[0], [302, `/login?redirectUrl=${back}`]);
   assert.equal(page.url(), `${origin}/login?redirectUrl=${back}`);
+  await screenshot(page, "first-visit");
   await page.close();
 });
 
@@ -54,6 +55,8 @@ test("a link with a token signs in, and the page works", async () => {
   ]) {
     await page.locator(`#${id}`, { hasText: text }).waitFor();
   }
+  assert.equal((await page.evaluate(() => report.xhr())).body.who, "alice");
+  assert.equal(await page.evaluate(() => report.worker()), "alice");
   assert.ok(!JSON.stringify(app.requests).includes(token), "the application saw the token");
   await context.close();
 });

@@ -59,7 +59,7 @@ fn judge(keys: &Value, jws: &str) -> Verdict {
             Event::Refused(rejection) => Verdict::Refused(rejection.reason().to_owned()),
             Event::Preflight | Event::SignedIn | Event::SignedOut(_) | Event::Told => panic!("{answer:?}"),
         },
-        Decision::ReadForm => panic!("there is no form"),
+        Decision::Await { .. } | Decision::ReadForm => panic!("there is no form"),
     }
 }
 

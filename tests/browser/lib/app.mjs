@@ -10,7 +10,7 @@ const PIXEL = Buffer.from("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBR
 
 /**
  * Starts one: a site with `sockets`, the WebSockets that are open. `/api/…` answers JSON, `/events` is an event
- * stream, `/pixel.gif` an image, `/socket` an echo by WebSocket; anything else is the page of `app.html`.
+ * stream, `/pixel.gif` an image, `/worker.js` a worker, `/socket` an echo by WebSocket; anything else is the page of `app.html`.
  */
 export async function startApp() {
   const site = await startSite((request, response) => {
@@ -20,6 +20,10 @@ export async function startApp() {
     if (request.path === "/pixel.gif") {
       response.writeHead(200, { "content-type": "image/gif", "cache-control": "no-store" });
       return response.end(PIXEL);
+    }
+    if (request.path === "/worker.js") {
+      response.writeHead(200, { "content-type": "text/javascript", "cache-control": "no-store" });
+      return response.end(`postMessage(${JSON.stringify(who)})`);
     }
     // Applications let their pages be kept: whether a private one may be is not for the filter to say.
     const shown = request.method === "GET" ? who : `${who}, by ${request.method} ${request.body}`;

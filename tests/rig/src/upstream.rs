@@ -84,7 +84,7 @@ impl Upstream {
     }
 
     /// A server that answers so. A WebSocket it accepts by itself, and sends [what it saw](Request::to_json)
-    /// as the one text frame; an event stream it never ends.
+    /// as the one text frame; an event stream, and a gRPC call of `/stream`, it never ends.
     pub fn serve(answer: impl Fn(&Request) -> Answer + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
         let port = listener.local_addr().expect("a bound port").port();
@@ -130,8 +130,12 @@ fn converse(stream: TcpStream, answer: &impl Fn(&Request) -> Answer, requests: &
         if request.header("upgrade").is_some_and(|protocol| protocol.eq_ignore_ascii_case("websocket")) {
             return websocket(stream, &request);
         }
-        if request.header("accept").is_some_and(|accept| accept == "text/event-stream") {
-            return events(stream.get_mut());
+        let wants = |name: &str, kind: &str| request.header(name).is_some_and(|value| value == kind);
+        if wants("accept", "text/event-stream") {
+            return events(stream.get_mut(), "text/event-stream");
+        }
+        if wants("content-type", "application/grpc") && request.path == "/stream" {
+            return events(stream.get_mut(), "application/grpc");
         }
         let Answer { status, content_type, body } = answer(&request);
         let head = format!(
@@ -145,10 +149,9 @@ fn converse(stream: TcpStream, answer: &impl Fn(&Request) -> Answer, requests: &
 }
 
 /// An event ten times a second, until nobody listens.
-fn events(stream: &mut TcpStream) -> Result<()> {
-    stream.write_all(
-        b"HTTP/1.1 200 \r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n",
-    )?;
+fn events(stream: &mut TcpStream, kind: &str) -> Result<()> {
+    let head = format!("HTTP/1.1 200 \r\ncontent-type: {kind}\r\ntransfer-encoding: chunked\r\n\r\n");
+    stream.write_all(head.as_bytes())?;
     loop {
         stream.write_all(b"9\r\ndata: x\n\n\r\n")?;
         thread::sleep(Duration::from_millis(100));
