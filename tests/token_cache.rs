@@ -11,7 +11,7 @@ use std::cell::Cell;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use jwtproxy_wasm::jwt::{Algorithm, Key};
+use jwtproxy_wasm::jwt::{self, Algorithm};
 use jwtproxy_wasm::{
     Clock, Decision, Event, Field, NumericDate, Policy, RequestHead, RustCrypto, Signatures,
 };
@@ -25,7 +25,7 @@ const EXP: u64 = 1_700_003_600;
 struct Counting<S>(S, Cell<usize>);
 
 impl<S: Signatures> Signatures for Counting<S> {
-    fn verify(&self, key: &Key, algorithm: Algorithm, message: &[u8], signature: &[u8]) -> bool {
+    fn verify(&self, key: &jwt::Key, algorithm: Algorithm, message: &[u8], signature: &[u8]) -> bool {
         self.1.set(self.1.get().saturating_add(1));
         self.0.verify(key, algorithm, message, signature)
     }
@@ -35,7 +35,7 @@ impl<S: Signatures> Signatures for Counting<S> {
 struct Signed;
 
 impl Signatures for Signed {
-    fn verify(&self, _: &Key, _: Algorithm, _: &[u8], signature: &[u8]) -> bool {
+    fn verify(&self, _: &jwt::Key, _: Algorithm, _: &[u8], signature: &[u8]) -> bool {
         signature.last() != Some(&0)
     }
 }
