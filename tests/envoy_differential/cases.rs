@@ -68,8 +68,7 @@ impl Place {
 /// The files of the table that speak of tokens and keys: `cases_tokens.json` and so on.
 const STEMS: [&str; 3] = ["tokens", "keys", "algorithms"];
 
-/// Their cases. Where `jwt_authn` cannot be told the rule, the token is sent to
-/// the place `api` all the same.
+/// Their cases. Where `jwt_authn` cannot be told the rule, the token is sent to the place `api` all the same.
 fn of_the_table(rows: &Value, places: &mut BTreeMap<String, Place>, cases: &mut Vec<Case>) {
     let table = table::load();
     let left_out = rows["left_out"].as_object().expect("what is left out");
@@ -85,12 +84,11 @@ fn of_the_table(rows: &Value, places: &mut BTreeMap<String, Place>, cases: &mut 
                 }
                 Err(field) => {
                     let word = field.split(' ').next().unwrap_or_default();
-                    let known = unused.iter().find(|known| known.as_str() == word).copied();
                     assert!(
                         left_out.contains_key(word),
                         "{name}: {field} can neither be written there nor is left out"
                     );
-                    known.map(|known| unused.remove(known));
+                    unused.retain(|known| known.as_str() != word);
                 }
             }
         }

@@ -66,3 +66,35 @@ impl fmt::Debug for Secret {
         write!(f, "Secret({} bytes)", self.0.len())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// RFC 4231 section 4.3, whose key is too short for a JWS.
+    #[test]
+    fn the_known_answer_and_nothing_else() {
+        let secret = Secret::new(b"Jefe".to_vec());
+        let message = b"what do ya want for nothing?";
+        let good = [
+            0x5b, 0xdc, 0xc1, 0x46, 0xbf, 0x60, 0x75, 0x4e, 0x6a, 0x04, 0x24, 0x26, 0x08, 0x95, 0x75, 0xc7,
+            0x5a, 0x00, 0x3f, 0x08, 0x9d, 0x27, 0x39, 0x83, 0x9d, 0xec, 0x58, 0xb9, 0x64, 0xec, 0x38, 0x43,
+        ];
+        assert!(secret.made(Algorithm::Hs256, message, &good));
+        for (name, algorithm) in Algorithm::NAMES.into_iter().filter(|(name, _)| *name != "HS256") {
+            assert!(!secret.made(algorithm, message, &good), "{name}");
+        }
+        for length in 0..good.len() {
+            assert!(!secret.made(Algorithm::Hs256, message, &good[..length]), "{length}");
+        }
+        assert_eq!(
+            secret.check_length(&[Algorithm::Hs256]).unwrap_err().to_string(),
+            "a secret of 4 bytes is too short for HS256; at least 32, or an `alg` beside it that needs less"
+        );
+    }
+
+    #[test]
+    fn it_is_not_shown() {
+        assert_eq!(format!("{:?}", Secret::new(b"hunter2".to_vec())), "Secret(7 bytes)");
+    }
+}
