@@ -160,7 +160,7 @@ fn lifetime(port: u16, token: &str, headers: &[(&str, &str)], limit: Duration) -
 }
 
 /// The same of a gRPC call, which is HTTP/2.
-fn lifetime_of_grpc(port: u16, token: &str) -> Option<Duration> {
+fn lifetime_of_grpc(port: u16, token: &str, limit: Duration) -> Option<Duration> {
     let cookie = cookie(token);
     let (sender, end) = mpsc::channel();
     let began = Instant::now();
@@ -178,7 +178,7 @@ fn lifetime_of_grpc(port: u16, token: &str) -> Option<Duration> {
         // An empty message, as gRPC frames it.
         sender.send(h2::responses(port, &[(headers, b"\0\0\0\0\0")]))
     });
-    let answers = end.recv_timeout(20 * SECOND).ok()?;
+    let answers = end.recv_timeout(limit).ok()?;
     let answer = answers.first()?.as_ref()?;
     assert_eq!((answer.status, answer.header("content-type")), (200, Some("application/grpc")), "{answer:?}");
     assert!(answer.body.len() > 100, "it did not even begin: {answer:?}");
@@ -209,7 +209,7 @@ fn streams_end_with_their_token() {
     let threads = [
         ("WebSocket", spawn(|port, token| lifetime(port, token, WEBSOCKET, 20 * SECOND))),
         ("event stream", spawn(|port, token| lifetime(port, token, EVENTS, 20 * SECOND))),
-        ("gRPC", spawn(lifetime_of_grpc)),
+        ("gRPC", spawn(|port, token| lifetime_of_grpc(port, token, 20 * SECOND))),
     ];
     for (name, thread) in threads {
         let ended = thread.join().expect("no panic").unwrap_or_else(|| panic!("{name}: lives on"));
