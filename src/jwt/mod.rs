@@ -17,6 +17,7 @@ mod revocations;
 pub mod self_test;
 mod signature;
 mod verifier;
+mod verify_error;
 
 pub use algorithm::{Algorithm, Hash, sha256};
 pub use claims::{Claims, Clock, NumericDate};
@@ -30,4 +31,5 @@ pub use provider::{Profile, Provider, Times};
 pub use required::{RequiredClaim, says, says_text};
 pub use revocations::{DenyFault, DenyList, FetchedList, Revocation, Revocations};
 pub use signature::{RustCrypto, Signatures};
-pub use verifier::{Budget, TokenHash, VerifiedJwt, Verifier, VerifyError};
+pub use verifier::{Budget, TokenHash, VerifiedJwt, Verifier};
+pub use verify_error::VerifyError;
