@@ -52,17 +52,7 @@ fn with_issuer(bootstrap: &mut Value, port: u16, remote: &Value) {
     }
     provider.insert("remote_jwks".into(), written);
     shipped::set_plugin_config(bootstrap, &config.to_string());
-    add_cluster(bootstrap, "issuer", port);
-}
-
-fn add_cluster(bootstrap: &mut Value, name: &str, port: u16) {
-    let address = json!({"socket_address": {"address": "127.0.0.1", "port_value": port}});
-    let clusters = bootstrap["static_resources"]["clusters"].as_array_mut().expect("clusters");
-    clusters.push(json!({
-        "name": name, "type": "STATIC", "connect_timeout": "1s",
-        "load_assignment": {"cluster_name": name, "endpoints": [
-            {"lb_endpoints": [{"endpoint": {"address": address}}]}]},
-    }));
+    shipped::add_cluster(bootstrap, "issuer", port);
 }
 
 fn ask(place: &Place, token: &str) -> Response {

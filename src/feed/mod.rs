@@ -120,7 +120,8 @@ impl Feed {
     pub fn interval(&self, max_age: Option<f64>, chance: f64) -> f64 {
         const SHORTEST: f64 = 10.0;
         let shortest = SHORTEST.min(self.refresh);
-        let wanted = max_age.unwrap_or(self.refresh).clamp(shortest, self.refresh);
+        // What clamp says of impossible limits can print a float: 20 kB.
+        let wanted = max_age.unwrap_or(self.refresh).max(shortest).min(self.refresh);
         wanted * (1.0 - chance.clamp(0.0, 1.0) / 10.0)
     }
 }

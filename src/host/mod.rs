@@ -109,6 +109,7 @@ impl RootContext for Root {
             fleet,
         };
         if let Some(fleet) = &filter.fleet {
+            fleet.neighbours.announce(&fleet.shared, filter.clock.now());
             // What others fetched before is there at once.
             fleet.fetcher.follow(&filter.desk(fleet));
             filter.follow_sign_outs(fleet);

@@ -50,6 +50,16 @@ pub fn set_cluster_port(bootstrap: &mut Value, cluster: &str, port: u16) {
     });
 }
 
+/// A cluster that leads to a port of this machine.
+pub fn add_cluster(bootstrap: &mut Value, name: &str, port: u16) {
+    let address = json!({"socket_address": {"address": "127.0.0.1", "port_value": port}});
+    list(bootstrap, "/static_resources/clusters").push(json!({
+        "name": name, "type": "STATIC", "connect_timeout": "1s",
+        "load_assignment": {"cluster_name": name, "endpoints": [
+            {"lb_endpoints": [{"endpoint": {"address": address}}]}]},
+    }));
+}
+
 /// The connection manager of the first listener.
 pub fn manager(bootstrap: &mut Value) -> &mut Value {
     let path = "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config";

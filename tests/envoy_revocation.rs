@@ -1,0 +1,185 @@
+//! Revoked tokens in a real Envoy: by a sign-out, by a list that is fetched, in every worker, and at once.
+
+#![expect(clippy::expect_used, clippy::indexing_slicing, reason = "a test that panics says what is wrong")]
+
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, TcpStream};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use rig::issuer::{Issuer, Serve};
+use rig::place::{Place, TICK, bearer, cookie, token};
+use rig::shipped;
+use serde_json::{Value, json};
+
+const SECOND: Duration = Duration::from_secs(1);
+const LIST: &str = "/revoked";
+
+fn changed(workers: u32, change: impl Fn(&mut Value)) -> Place {
+    Place::start_changed(workers, |bootstrap| {
+        let mut config = shipped::plugin_config(bootstrap);
+        change(&mut config);
+        shipped::set_plugin_config(bootstrap, &config.to_string());
+    })
+}
+
+/// With a list of that server, asked for every second.
+fn with_list(issuer: &Issuer, workers: u32) -> Place {
+    let port = issuer.port();
+    Place::start_changed(workers, |bootstrap| {
+        let mut config = shipped::plugin_config(bootstrap);
+        config["stream_expiry"] = json!({});
+        config["providers"][0]["revoked"] = json!({"remote": {
+            "uri": format!("http://127.0.0.1:{port}{LIST}"), "cluster": "issuer", "allow_http": true,
+            "refresh_seconds": 1, "timeout_seconds": 1,
+        }});
+        shipped::set_plugin_config(bootstrap, &config.to_string());
+        shipped::add_cluster(bootstrap, "issuer", port);
+    })
+}
+
+/// Each on a connection of its own, so that every worker is asked.
+fn statuses(place: &Place, token: &str) -> Vec<u16> {
+    (0..16).map(|_| place.get("/app", &[("authorization", &bearer(token))]).status).collect()
+}
+
+#[test]
+fn a_session_that_is_signed_out_of_is_over_in_every_worker_at_once() {
+    let place = Place::start_changed(4, |_| {});
+    let (mine, other) = (token("a", 3600), token("a", 3601));
+    for token in [&mine, &other] {
+        assert_eq!(statuses(&place, token), [200; 16]);
+    }
+    assert_eq!(place.send("POST", "/jwt/logout", &[("cookie", &cookie(&mine))], b"").status, 204);
+    // The others are told by then: it takes them a millisecond or two.
+    sleep(Duration::from_millis(50));
+    let refused = place.get("/app", &[("cookie", &cookie(&mine))]);
+    assert_eq!((refused.status, &refused.json()["reason"]), (401, &json!("token_revoked")));
+    assert_eq!(statuses(&place, &mine), [401; 16]);
+    assert_eq!(statuses(&place, &other), [200; 16]);
+    // No way back with the same token.
+    let again = place.get(&format!("/jwt/auth?token={mine}"), &[]);
+    assert_eq!((again.status, again.header("set-cookie")), (401, None));
+}
+
+#[test]
+fn where_a_sign_out_revokes_nothing_the_token_may_come_again() {
+    let place = changed(2, |config| {
+        config["stream_expiry"] = json!({});
+        config["session"]["revoke_on_logout"] = json!(false);
+    });
+    let mine = token("a", 3600);
+    let before = open(&place, &mine);
+    sleep(TICK);
+    assert_eq!(place.send("POST", "/jwt/logout", &[("cookie", &cookie(&mine))], b"").status, 204);
+    assert!(ends_within(before, 4 * SECOND), "the stream of the session that ended");
+    assert_eq!(statuses(&place, &mine), [200; 16]);
+    let after = open(&place, &mine);
+    assert!(!ends_within(after, 3 * SECOND), "a stream that was opened later");
+}
+
+#[test]
+fn a_list_is_followed_within_seconds_and_kept_while_nobody_serves_it() {
+    let list = Issuer::start();
+    let serve = |document: &Value| list.serve(LIST, Serve::json(document));
+    serve(&json!({}));
+    let place = with_list(&list, 4);
+    let (mine, other) = (token("a", 3600), token("a", 3601));
+    assert_eq!(statuses(&place, &mine), [200; 16]);
+    let stream = open(&place, &mine);
+
+    serve(&json!({"subjects": ["alice"]}));
+    let began = Instant::now();
+    while statuses(&place, &mine) != [401; 16] {
+        assert!(began.elapsed() < 5 * SECOND);
+    }
+    assert!(ends_within(stream, 4 * SECOND));
+    place.envoy.log_with("streams ended with their session");
+    let refused = place.get("/app", &[("authorization", &bearer(&other))]);
+    assert_eq!((refused.status, &refused.json()["reason"]), (401, &json!("token_revoked")));
+
+    for broken in [
+        Serve::Status(500),
+        Serve::Close,
+        Serve::Body("{\"subject\": []}".into(), Vec::new()),
+        Serve::Body("x".repeat(2_000_000), Vec::new()),
+        Serve::Silence,
+    ] {
+        let asked = list.requests(LIST);
+        list.serve(LIST, broken);
+        let began = Instant::now();
+        while list.requests(LIST) < asked + 2 {
+            assert!(began.elapsed() < 10 * SECOND);
+            sleep(SECOND / 10);
+        }
+        assert_eq!(statuses(&place, &mine), [401; 16]);
+    }
+    sleep(TICK);
+    assert!(place.stat("wasmcustom.jwtproxy_revocations_stale_total").is_some_and(|count| count >= 5));
+    serve(&json!({"subjects": ["eve"]}));
+    let began = Instant::now();
+    while statuses(&place, &mine) != [200; 16] {
+        assert!(began.elapsed() < 10 * SECOND);
+    }
+}
+
+#[test]
+fn before_the_list_was_there_nobody_is_let_in() {
+    let list = Issuer::start();
+    list.serve(LIST, Serve::Status(503));
+    let place = with_list(&list, 2);
+    let mine = token("a", 3600);
+    let refused = place.get("/app", &[("authorization", &bearer(&mine))]);
+    assert_eq!((refused.status, &refused.json()["reason"]), (503, &json!("revocations_unavailable")));
+    list.serve(LIST, Serve::json(&json!({"jti": []})));
+    let began = Instant::now();
+    while statuses(&place, &mine) != [200; 16] {
+        assert!(began.elapsed() < 10 * SECOND);
+    }
+}
+
+/// People of many sessions sign out, one of them over and over: what is remembered of it is bounded, and nobody is let in
+/// again by it.
+#[test]
+fn many_sign_outs_are_remembered() {
+    let place = Place::start_changed(2, |_| {});
+    let first = token("a", 10_000);
+    let all: Vec<String> = (0..40).map(|number| token("a", 5000 + number)).collect();
+    for mine in &all {
+        for token in [mine, &first] {
+            assert_eq!(place.send("POST", "/jwt/logout", &[("cookie", &cookie(token))], b"").status, 204);
+        }
+    }
+    sleep(Duration::from_millis(50));
+    for mine in &all {
+        assert_eq!(place.get("/app", &[("authorization", &bearer(mine))]).status, 401);
+    }
+    assert_eq!(statuses(&place, &first), [401; 16]);
+}
+
+fn open(place: &Place, token: &str) -> TcpStream {
+    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, place.port)).expect("a connection");
+    let head = format!(
+        "GET /events HTTP/1.1\r\nhost: app.example.com\r\naccept: text/event-stream\r\nauthorization: {}\r\n\r\n",
+        bearer(token)
+    );
+    stream.write_all(head.as_bytes()).expect("a request");
+    let mut status = [0; 12];
+    stream.read_exact(&mut status).expect("an answer");
+    assert_eq!(&status, b"HTTP/1.1 200");
+    stream
+}
+
+fn ends_within(mut stream: TcpStream, limit: Duration) -> bool {
+    stream.set_read_timeout(Some(Duration::from_millis(100))).expect("a limit");
+    let began = Instant::now();
+    let mut bytes = [0; 4096];
+    while began.elapsed() < limit {
+        match stream.read(&mut bytes) {
+            Ok(0) => return true,
+            Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => return true,
+            Ok(_) | Err(_) => {}
+        }
+    }
+    false
+}
