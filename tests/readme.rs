@@ -12,13 +12,13 @@ use rig::repository;
 #[test]
 fn every_configuration_in_it_loads() {
     let env = |name: &str| (name == "JWT_PUBLIC_KEY").then(|| Key::fixed("a").public_pem());
-    let pages = [read("README.md"), read("docs/rules.md")];
+    let pages = [read("README.md"), read("docs/keys.md"), read("docs/rules.md")];
     let configurations: Vec<&str> = pages
         .iter()
         .flat_map(|page| page.split("```json\n").skip(1))
         .filter_map(|rest| rest.split("```").next())
         .collect();
-    assert_eq!(configurations.len(), 6);
+    assert_eq!(configurations.len(), 8);
     for text in configurations {
         assert!(Policy::from_json(text.as_bytes(), &env).is_ok(), "{text}");
     }
@@ -26,8 +26,8 @@ fn every_configuration_in_it_loads() {
 
 #[test]
 fn every_field_is_in_its_table() {
-    let readme = [read("README.md"), read("docs/rules.md")].concat();
-    let sources = ["mod", "keys", "paths", "providers", "rules", "session", "sources"];
+    let readme = [read("README.md"), read("docs/keys.md"), read("docs/rules.md")].concat();
+    let sources = ["feeds", "mod", "keys", "paths", "providers", "rules", "session", "sources"];
     let mut fields = 0;
     for source in sources {
         let text = read(&format!("src/config/{source}.rs"));
