@@ -9,7 +9,7 @@ use crate::address::{Origin, ReturnAddress, form_pairs};
 use crate::cookie::{CookieTemplate, SameSite, Secure};
 use crate::jwt::Profile;
 use crate::path::PlainPath;
-use crate::session::{Csrf, Login, LoginParam, Session};
+use crate::session::{Csrf, Login, Session};
 
 pub(super) fn session(node: &Node<'_>, profile: Profile) -> Result<Session> {
     const CSRF: &[(&str, Csrf)] = &[("enforce", Csrf::Enforce), ("strict", Csrf::Strict), ("off", Csrf::Off)];
@@ -36,7 +36,7 @@ pub(super) fn session(node: &Node<'_>, profile: Profile) -> Result<Session> {
     if login_url.is_none() && params.is_some() {
         return fields.refuse("login_params", "there is no `login_url` that they could be for");
     }
-    let params = params.unwrap_or_else(|| vec![(return_param.clone(), LoginParam::Template("{url}".into()))]);
+    let params = params.unwrap_or_else(|| vec![(return_param.clone(), pieces("{url}"))]);
     let login = login_url.map(|node| login(&node, &params)).transpose()?;
 
     let auth_path = fields.read("auth_path", endpoint)?.or_else(|| Some("/jwt/auth".into()));
@@ -215,22 +215,29 @@ fn secure(node: &Node<'_>) -> Result<Secure> {
     }
 }
 
-fn login_params(node: &Node<'_>) -> Result<Vec<(String, LoginParam)>> {
+/// Names, and values with a gap for each `{url}`.
+type LoginParams = Vec<(String, Vec<String>)>;
+
+fn login_params(node: &Node<'_>) -> Result<LoginParams> {
     let param = |(name, node): (String, Node<'_>)| {
-        let text = node.text()?.to_owned();
-        if text.replace("{url}", "").contains(['{', '}']) {
+        let pieces = pieces(node.text()?);
+        if pieces.iter().any(|piece| piece.contains(['{', '}'])) {
             return node.refuse("only {url} can stand in braces");
         }
-        Ok((name, if text.contains("{url}") { LoginParam::Template(text) } else { LoginParam::Fixed(text) }))
+        Ok((name, pieces))
     };
     node.members()?.into_iter().map(param).collect()
 }
 
+fn pieces(text: &str) -> Vec<String> {
+    text.split("{url}").map(str::to_owned).collect()
+}
+
 /// A parameter of `login_params` replaces one of the URL, and all are sorted by name.
-fn login(node: &Node<'_>, params: &[(String, LoginParam)]) -> Result<Login> {
+fn login(node: &Node<'_>, params: &LoginParams) -> Result<Login> {
     let url = node.text()?;
     let (rest, fragment) = match url.split_once('#') {
-        Some((rest, fragment)) => (rest, Some(fragment.to_owned())),
+        Some((rest, fragment)) => (rest, Some(fragment)),
         None => (url, None),
     };
     let (address, query) = rest.split_once('?').unwrap_or((rest, ""));
@@ -244,12 +251,12 @@ fn login(node: &Node<'_>, params: &[(String, LoginParam)]) -> Result<Login> {
     }
     let text = |text: &[u8]| String::from_utf8_lossy(text).into_owned();
     let own = form_pairs(query.as_bytes());
-    let own = own.map(|(name, value)| (text(&name), LoginParam::Fixed(text(&value))));
+    let own = own.map(|(name, value)| (text(&name), vec![text(&value)]));
     let own = own.filter(|(name, _)| params.iter().all(|(other, _)| other != name));
-    let mut all: Vec<(String, LoginParam)> = Vec::new();
+    let mut all: LoginParams = Vec::new();
     for (name, value) in own.chain(params.iter().cloned()) {
         let place = all.partition_point(|(other, _)| *other <= name);
         all.insert(place, (name, value));
     }
-    Ok(Login { address: address.to_owned(), params: all, fragment })
+    Ok(Login::new(address, &all, fragment))
 }

@@ -7,45 +7,37 @@ use crate::address::form_encode;
 pub struct Login {
     /// The address up to its query.
     pub address: String,
-    /// The parameters of its own query and ours; the value of ours may hold `{url}`.
-    pub params: Vec<(String, LoginParam)>,
-    /// What follows `#` in it.
-    pub fragment: Option<String>,
-}
-
-/// The value of a parameter of the login page.
-#[derive(Clone, Debug)]
-pub enum LoginParam {
-    /// As it stands.
-    Fixed(String),
-    /// With `{url}` replaced by the return address.
-    Template(String),
+    /// The whole of it, with gaps for the return address.
+    pieces: Vec<String>,
 }
 
 impl Login {
+    /// A page and its parameters in their order: name, and value, with a gap for the return address between two pieces.
+    #[must_use]
+    pub fn new(address: &str, params: &[(String, Vec<String>)], fragment: Option<&str>) -> Self {
+        let (mut pieces, mut piece) = (Vec::new(), address.to_owned());
+        for (index, (name, value)) in params.iter().enumerate() {
+            piece.push(if index == 0 { '?' } else { '&' });
+            piece.push_str(&form_encode(name.as_bytes()));
+            piece.push('=');
+            for (index, text) in value.iter().enumerate() {
+                if index > 0 {
+                    pieces.push(std::mem::take(&mut piece));
+                }
+                piece.push_str(&form_encode(text.as_bytes()));
+            }
+        }
+        if let Some(fragment) = fragment {
+            piece.push('#');
+            piece.push_str(fragment);
+        }
+        pieces.push(piece);
+        Self { address: address.to_owned(), pieces }
+    }
+
     /// The `Location` that leads there and, from there, back to `url`.
     #[must_use]
     pub fn location(&self, url: &[u8]) -> String {
-        let mut location = self.address.clone();
-        let mut separator = '?';
-        for (name, value) in &self.params {
-            location.push(separator);
-            location.push_str(&form_encode(name.as_bytes()));
-            location.push('=');
-            match value {
-                LoginParam::Fixed(text) => location.push_str(&form_encode(text.as_bytes())),
-                LoginParam::Template(text) => {
-                    let parts: Vec<String> =
-                        text.split("{url}").map(|part| form_encode(part.as_bytes())).collect();
-                    location.push_str(&parts.join(&form_encode(url)));
-                }
-            }
-            separator = '&';
-        }
-        if let Some(fragment) = &self.fragment {
-            location.push('#');
-            location.push_str(fragment);
-        }
-        location
+        self.pieces.join(&form_encode(url))
     }
 }

@@ -19,7 +19,7 @@ use crate::path::PlainPath;
 
 pub use attempts::Attempt;
 pub use guards::Csrf;
-pub use login::{Login, LoginParam};
+pub use login::Login;
 
 /// An endpoint of the filter's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
