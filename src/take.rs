@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::feed::{Discovery, FeedKind, Feeds, Uri};
 use crate::http::RequestHead;
-use crate::jwt::{Clock, DenyFault, DenyList, Json, TokenHash, jwk_set};
+use crate::jwt::{Clock, DenyFault, DenyList, Json, JwkSetFault, TokenHash, jwk_set};
 use crate::policy::Policy;
 
 impl Policy {
@@ -27,8 +27,7 @@ impl Policy {
         let provider = self.verifier.providers().get(provider).ok_or(FeedFault::NoFeed)?;
         match (kind, &provider.fetched, &provider.revoked) {
             (FeedKind::Keys(_), Some(fetched), _) => {
-                let set = jwk_set(&json, &provider.algorithms)
-                    .map_err(|fault| FeedFault::Keys(fault.to_string()))?;
+                let set = jwk_set(&json, &provider.algorithms).map_err(FeedFault::Keys)?;
                 fetched.replace(set.keys);
                 // What the keys before had verified may be worth nothing now.
                 self.tokens.clear();
@@ -94,7 +93,7 @@ pub enum FeedFault {
     /// The keys would come by plain http.
     Http,
     /// It is no JWKS.
-    Keys(String),
+    Keys(JwkSetFault),
     /// There is no such feed.
     NoFeed,
     /// It is no JSON, or has a member twice.
@@ -115,7 +114,7 @@ impl fmt::Display for FeedFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Http => f.write_str("the jwks_uri of the discovery document is not https"),
-            Self::Keys(fault) => write!(f, "it is no JWKS: {fault}"),
+            Self::Keys(fault) => fault.fmt(f),
             Self::NoFeed => f.write_str("nothing is fetched there"),
             Self::NoJson => f.write_str("it is no JSON, or has a member twice"),
             Self::NoObject => f.write_str("it is no JSON object"),

@@ -112,7 +112,7 @@ fn without_keys_nobody_is_let_in_or_led_in_circles() {
     for (how, message) in [
         (Serve::Status(500), "status 500"),
         (Serve::Close, "status 503"),
-        (Serve::Body("{\"keys\": []}".into(), vec![]), "no usable key"),
+        (Serve::Body("{\"keys\": []}".into(), vec![]), "the set is empty"),
         (Serve::Body("<html>".into(), vec![]), "no JSON"),
         (Serve::Redirect("/elsewhere"), "status 302"),
         (Serve::Silence, "status 504"),
@@ -293,8 +293,11 @@ fn a_broken_answer_never_replaces_good_keys() {
     for (how, message) in [
         (Serve::Body("garbage".into(), vec![]), "no JSON"),
         (Serve::Body("x".repeat(10_000_000), vec![]), "10000000 bytes"),
-        (Serve::Body("{\"keys\": []}".into(), vec![]), "no usable key"),
-        (Serve::Body("{\"keys\": [{\"kty\": \"oct\", \"k\": \"AAAA\"}]}".into(), vec![]), "no usable key"),
+        (Serve::Body("{\"keys\": []}".into(), vec![]), "the set is empty"),
+        (
+            Serve::Body("{\"keys\": [{\"kty\": \"oct\", \"k\": \"AAAA\"}]}".into(), vec![]),
+            "no key of the set can be used",
+        ),
         (Serve::Redirect("/elsewhere"), "status 302"),
         (Serve::Drip(Duration::from_millis(50)), "the answer broke off"),
         (Serve::Status(404), "status 404"),
