@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use rig::http::{Connection, Response, raw};
 use rig::issuer::{Issuer, Serve};
 use rig::jwt::{Key, mint, now};
-use rig::place::{Place, TICK, bearer, bytes};
+use rig::place::{Place, TICK, bearer, bytes, seen};
 use rig::shipped;
 use serde_json::{Value, json};
 
@@ -382,7 +382,9 @@ fn a_request_that_waits_keeps_its_body_and_its_stream() {
     let body = "x".repeat(100_000);
     let sent = place.send("POST", "/app", &[("authorization", &bearer(&token("a", "1")))], body.as_bytes());
     assert_eq!(sent.status, 200);
-    assert_eq!(sent.json()["body"].as_str().map(str::len), Some(body.len()));
+    let saw = sent.json();
+    assert_eq!(saw["body"].as_str().map(str::len), Some(body.len()));
+    assert_eq!((seen(&saw, "x-jwt-sub"), seen(&saw, "authorization")), (vec!["alice".to_owned()], Vec::new()));
     // A form with a token of a key that is not known yet.
     issuer.serve_keys(JWKS, &[jwk("a", "1"), jwk("b", "2")]);
     let form = format!("token={}&redirectUrl=/app", token("b", "2"));
