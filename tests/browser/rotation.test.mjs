@@ -9,6 +9,7 @@ import { until } from "./lib/guarded.mjs";
 import { figures, startLoad } from "./lib/load.mjs";
 import { MACHINE, startProvider } from "./lib/provider.mjs";
 import { repository } from "./lib/repository.mjs";
+import { altered, kid } from "./lib/tokens.mjs";
 
 const HOST = "id.example.net";
 const ACCEPTED = `200 ${MACHINE}`;
@@ -89,21 +90,12 @@ const cluster = (port) => ({
   },
 });
 
-const part = (token, number) => JSON.parse(Buffer.from(token.split(".")[number], "base64url"));
-
-/** Somebody else's name in a token that was issued. */
-function forged(token) {
-  const [header, , signature] = token.split(".");
-  const claims = Buffer.from(JSON.stringify({ ...part(token, 1), sub: "mallory" })).toString("base64url");
-  return [header, claims, signature].join(".");
-}
-
 describe("an OpenID provider", { concurrency: true }, () => {
   for (const workers of [2, 4]) {
     test(`gets a new key under load, with ${workers} workers`, async (t) => {
       const place = await start(t, { workers });
       const kept = await place.token();
-      const false_one = forged(kept);
+      const forged = altered(kept, { sub: "mallory" });
       const began = Date.now();
       const kids = new Set();
       const tokens = [];
@@ -116,9 +108,8 @@ describe("an OpenID provider", { concurrency: true }, () => {
           // The odd ones keep what they had before, the even ones get a new one now and then.
           if (lane % 2 === 1) return { name: "kept token", token: kept, wanted: [ACCEPTED] };
           if (turn % RENEWED_EVERY === 0) tokens[lane] = await place.token();
-          const { kid } = part(tokens[lane], 0);
-          kids.add(kid);
-          return { name: `token of key ${kid}`, token: tokens[lane], wanted: [ACCEPTED] };
+          kids.add(kid(tokens[lane]));
+          return { name: `token of key ${kid(tokens[lane])}`, token: tokens[lane], wanted: [ACCEPTED] };
         },
       });
       const forgeries = startLoad({
@@ -126,7 +117,7 @@ describe("an OpenID provider", { concurrency: true }, () => {
         lanes: 2,
         every: 200,
         next: (_, turn) =>
-          turn < 50 && { name: "forged", token: false_one, wanted: ["401 invalid_signature"] },
+          turn < 50 && { name: "forged token", token: forged, wanted: ["401 invalid_signature"] },
       });
       await sleep((TURNS * EVERY_MS) / 2);
       const second = await place.restart(["b", "a"]);
@@ -134,9 +125,10 @@ describe("an OpenID provider", { concurrency: true }, () => {
       const seconds = (Date.now() - began) / 1000;
       const { first, envoy } = place;
       t.diagnostic(`${workers} workers, ${seconds} s: ${figures(load)}; ${figures(forgeries)}`);
-      t.diagnostic(`fetched before: ${JSON.stringify(first.fetched)}, after: ${JSON.stringify(second.fetched)}`);
+      const fetches = ({ fetched }) => `${fetched.discovery} for discovery and ${fetched.keys} for keys`;
+      t.diagnostic(`requests of Envoy, first: ${fetches(first)}; for the new key: ${fetches(second)}`);
 
-      assert.deepEqual([...load.wrong, ...forgeries.wrong], []);
+      for (const { wrong } of [load, forgeries]) assert.deepEqual(wrong, {});
       assert.equal(load.sent, LANES * TURNS);
       assert.deepEqual([...kids], ["a", "b"]);
       assert.deepEqual(first.fetched, { discovery: 1, keys: 1 });
@@ -156,7 +148,7 @@ describe("an OpenID provider", { concurrency: true }, () => {
       port: place.envoy.port(),
       lanes: LANES,
       every: EVERY_MS,
-      next: () => ({ name: `token of key ${part(token, 0).kid}`, token, wanted: [ACCEPTED] }),
+      next: () => ({ name: `token of key ${kid(token)}`, token, wanted: [ACCEPTED] }),
     });
     await until("the keys were refreshed", () => place.first.fetched.keys >= 2);
     assert.equal(await place.envoy.counter("jwks_stale"), 0);
@@ -172,7 +164,7 @@ describe("an OpenID provider", { concurrency: true }, () => {
     await load.stop();
     t.diagnostic(`away for ${seconds} s, stale ${stale} times: ${figures(load)}`);
 
-    assert.deepEqual(load.wrong, []);
+    assert.deepEqual(load.wrong, {});
     assert.ok(load.answers[`token of key b: ${ACCEPTED}`] > 0);
     assert.ok(stale >= 2, `${stale}`);
     assert.match(place.envoy.log(), /could not be fetched \(.*\); stale, those of [\d.]+ seconds ago stay/);

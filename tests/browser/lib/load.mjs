@@ -10,13 +10,12 @@ import { setTimeout as sleep } from "node:timers/promises";
  * `401 token_revoked`.
  *
  * - `sent`: how many so far
- * - `wrong`: the answers that were not wanted
- * - `answers`: how many there were of each, by name
+ * - `answers`: how many there were of each, by name; `wrong`: of those that were not wanted
  * - `lastly`: when each of these was there last, in milliseconds since 1970
  * - `stop()`: waits for those that are under way; `done` for all
  */
 export function startLoad({ port, lanes, every, next }) {
-  const load = { sent: 0, wrong: [], answers: {}, lastly: {} };
+  const load = { sent: 0, wrong: {}, answers: {}, lastly: {} };
   const began = performance.now();
   let isStopped = false;
 
@@ -30,9 +29,9 @@ export function startLoad({ port, lanes, every, next }) {
       if (!one) break;
       load.sent += 1;
       const answer = `${one.name}: ${await ask(port, one.token, agent)}`;
-      load.answers[answer] = (load.answers[answer] ?? 0) + 1;
+      count(load.answers, answer);
       load.lastly[answer] = Date.now();
-      if (!one.wanted.some((wanted) => answer === `${one.name}: ${wanted}`)) load.wrong.push(answer);
+      if (!one.wanted.some((wanted) => answer === `${one.name}: ${wanted}`)) count(load.wrong, answer);
     }
     agent.destroy();
   }
@@ -43,6 +42,8 @@ export function startLoad({ port, lanes, every, next }) {
   };
   return load;
 }
+
+const count = (counts, what) => (counts[what] = (counts[what] ?? 0) + 1);
 
 /** What one request with that token is answered, as `200 alice` or `401 token_revoked`. */
 export function ask(port, token, agent = false) {
@@ -65,5 +66,6 @@ export function ask(port, token, agent = false) {
 /** The load in a line. */
 export function figures({ sent, wrong, answers }) {
   const parts = Object.entries(answers).map(([answer, count]) => `${count} × ${answer}`);
-  return `${sent} requests, ${wrong.length} wrong decisions; ${parts.join(", ")}`;
+  const wrongs = Object.values(wrong).reduce((sum, count) => sum + count, 0);
+  return `${sent} requests, ${wrongs} wrong decisions: ${parts.join(", ")}`;
 }
