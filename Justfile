@@ -78,7 +78,7 @@ browser: build
     tests/bring jupyter >/dev/null
     exec "$node" --test --test-concurrency=2 --test-timeout=170000 --test-reporter=spec tests/browser/*.test.mjs
 
-# The same product in its real surroundings: Keycloak, Theia, JupyterLab for a while. Needs Java, Maven and a C++ compiler
+# The same product in its real surroundings: Keycloak, Theia, JupyterLab for a while. Needs Java, Maven, curl and a C++ compiler
 [no-exit-message]
 test-deploy: build
     #!/bin/sh
