@@ -384,7 +384,10 @@ fn a_request_that_waits_keeps_its_body_and_its_stream() {
     assert_eq!(sent.status, 200);
     let saw = sent.json();
     assert_eq!(saw["body"].as_str().map(str::len), Some(body.len()));
-    assert_eq!((seen(&saw, "x-jwt-sub"), seen(&saw, "authorization")), (vec!["alice".to_owned()], Vec::new()));
+    assert_eq!(
+        (seen(&saw, "x-jwt-sub"), seen(&saw, "authorization")),
+        (vec!["alice".to_owned()], Vec::new())
+    );
     // A form with a token of a key that is not known yet.
     issuer.serve_keys(JWKS, &[jwk("a", "1"), jwk("b", "2")]);
     let form = format!("token={}&redirectUrl=/app", token("b", "2"));

@@ -49,6 +49,19 @@ export function setPluginConfig(plugin, config) {
   plugin.configuration.value = JSON.stringify(config);
 }
 
+/**
+ * Leads a cluster that verifies its server to that port of this machine, where a server with the certificate of the
+ * tests is. All else about its TLS stays, the name, too.
+ */
+export function leadHere(bootstrap, name, port) {
+  setClusterPort(bootstrap, name, Number(port));
+  const cluster = bootstrap.static_resources.clusters.find((one) => one.name === name);
+  for (const object of objects(cluster)) if (typeof object.address === "string") object.address = "127.0.0.1";
+  cluster.transport_socket.typed_config.common_tls_context.validation_context.trusted_ca = {
+    filename: repository("tests/browser/lib/certificate.pem"),
+  };
+}
+
 function copies(bootstrap, listeners) {
   const shipped = bootstrap.static_resources.listeners[0];
   return Object.entries(listeners).map(([name, { config, tls }]) => {

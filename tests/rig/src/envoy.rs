@@ -30,11 +30,19 @@ pub struct Options {
     pub log_level: String,
     /// Levels of single components, such as `wasm:debug`.
     pub component_log_level: String,
+    /// How many seconds the connections of what is replaced may live on; Envoy's own default is ten minutes.
+    pub drain_seconds: Option<u32>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { concurrency: 1, env: Vec::new(), log_level: "info".into(), component_log_level: String::new() }
+        Self {
+            concurrency: 1,
+            env: Vec::new(),
+            log_level: "info".into(),
+            component_log_level: String::new(),
+            drain_seconds: None,
+        }
     }
 }
 
@@ -90,6 +98,9 @@ impl Envoy {
         command.arg("--concurrency").arg(options.concurrency.to_string());
         if !options.component_log_level.is_empty() {
             command.arg("--component-log-level").arg(&options.component_log_level);
+        }
+        if let Some(seconds) = options.drain_seconds {
+            command.arg("--drain-time-s").arg(seconds.to_string());
         }
         command.arg("--admin-address-path").arg(&admin_address).arg("--config-path").arg(config);
         command.stdout(log.try_clone().expect("a log file")).stderr(log);
