@@ -154,6 +154,14 @@ impl Envoy {
         http::request(self.admin, "POST", path, &[], b"").text().into()
     }
 
+    /// How much memory it takes, in bytes (`VmRSS`); none where the system does not say.
+    pub fn resident_bytes(&self) -> Option<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.process.child.id())).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+        let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+        Some(kilobytes * 1024)
+    }
+
     /// All that Envoy has written so far: its log and what its access logs print.
     pub fn log(&self) -> String {
         read(&self.folder)
