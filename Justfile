@@ -88,6 +88,7 @@ browser: build
 test-deploy: build
     #!/bin/sh
     set -eu
+    PYTHONPATH=tests/image python3 -B -m unittest discover --start-directory tests/image/deploy --pattern '*_test.py'
     node=$(tests/bring node)
     for tool in browser jupyter keycloak theia; do
         tests/bring "$tool" >/dev/null

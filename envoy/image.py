@@ -194,6 +194,8 @@ class Registry:
                 if error.code == 401 and not last and url.netloc == self.address:
                     self.authorize(error.headers.get_all("WWW-Authenticate") or [])
                     continue
+                if error.code == 401:
+                    print(f"it takes the credentials of: docker login {self.host}", file=sys.stderr)
                 sys.exit(f"{method} {url.geturl()}: {error.code} {error.reason} {reason(error)}".rstrip())
 
     def authorize(self, challenges):
@@ -243,7 +245,7 @@ def credentials(host):
     path = Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker") / "config.json"
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except OSError:
         return None
     except ValueError:
         sys.exit(f"{path} is no JSON")
