@@ -42,6 +42,11 @@ build:
     print(f"{sys.argv[1]}  {len(module)} bytes ({len(module) / 1000:.0f} kB)  sha256 {hashlib.sha256(module).hexdigest()}")
     ' dist/jwtproxy.wasm
 
+# dist/image/: that module as an OCI image, for Istio and Envoy Gateway. `image push REGISTRY/NAME:TAG` sends it there
+[no-exit-message]
+image *push: build
+    @python3 envoy/image.py dist/jwtproxy.wasm dist {{ push }}
+
 # What the module costs beside jwt_authn, a no-op filter and none: tables and plots in dist/bench/
 [no-exit-message]
 bench rounds="15": build && micro
@@ -83,6 +88,7 @@ browser: build
 test-deploy: build
     #!/bin/sh
     set -eu
+    PYTHONPATH=tests/image python3 -B -m unittest discover --start-directory tests/image/deploy --pattern '*_test.py'
     node=$(tests/bring node)
     for tool in browser jupyter keycloak theia; do
         tests/bring "$tool" >/dev/null
@@ -92,6 +98,7 @@ test-deploy: build
 # All that must pass
 test: lint demo && browser instructions
     cargo test --locked --workspace
+    python3 -B -m unittest discover --start-directory tests/image --pattern '*_test.py'
     # The oldest Envoy that is supported: once more with it what is called envoy*, for nothing else starts one.
     ENVOY_VERSION=1.36.4 cargo test --locked --workspace --test 'envoy*'
 
