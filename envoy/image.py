@@ -13,7 +13,6 @@ you decide. Credentials are those of `docker login`: $DOCKER_CONFIG/config.json 
 
 import base64
 import hashlib
-import io
 import json
 import os
 import re
@@ -21,7 +20,6 @@ import shutil
 import struct
 import subprocess
 import sys
-import tarfile
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -37,14 +35,16 @@ TIMEOUT_S = 30
 
 
 def archive(files):
-    """A tar of (name, bytes) that says nothing of who made it, and when."""
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w", format=tarfile.USTAR_FORMAT) as tar:
-        for name, content in files:
-            entry = tarfile.TarInfo(name)
-            entry.size = len(content)
-            tar.addfile(entry, io.BytesIO(content))
-    return out.getvalue()
+    """A tar (POSIX ustar) of (name, bytes) that says nothing of who made it, and when. By hand, as what Python's tarfile
+    writes differs from one version to the next."""
+    out = []
+    for name, content in files:
+        mode, nobody, size, epoch = b"0000644", b"0000000", b"%011o" % len(content), b"00000000000"
+        fields = [name.encode(), mode, nobody, nobody, size, epoch, b" " * 8, b"0", b"", b"ustar\0" + b"00"]
+        header = struct.pack("100s8s8s8s12s12s8s1s100s8s247x", *fields)
+        header = header[:148] + b"%06o\0 " % sum(header) + header[156:]
+        out += [header, content, bytes(-len(content) % 512)]
+    return b"".join([*out, bytes(1024)])
 
 
 def stored(content):
@@ -269,7 +269,8 @@ def reference(text):
     pattern = rf"(?:(https?)://)?([\w.-]+(?::\d+)?|\[[\da-f:]+\](?::\d+)?)/({part}(?:/{part})*):(\w[\w.-]{{,127}})"
     found = re.fullmatch(pattern, text, re.ASCII)
     if not found:
-        sys.exit(f"{text!r} is not of the form registry.example.com/jwtproxy:0.1.0")
+        # Not what was given, which may hold a password.
+        sys.exit("push takes a name of the form registry.example.com/jwtproxy:0.1.0")
     scheme, host, name, tag = found.groups()
     local = re.fullmatch(r"(localhost|127\.[\d.]+|\[::1\])(:\d+)?", host)
     return scheme or ("http" if local else "https"), host, name, tag

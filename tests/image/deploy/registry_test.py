@@ -25,11 +25,11 @@ class Registry:
     def __init__(self, folder, **http):
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = free.getsockname()[1]
-        self.scheme = "https" if "tls" in http else "http"
         self.host = f"127.0.0.1:{self.port}"
-        auth = {"auth": {"htpasswd": {"realm": "test", "path": str(folder / "passwords")}}} if http.pop("auth", 0) else {}
-        if auth:
+        auth = {}
+        if http.pop("auth", False):
             (folder / "passwords").write_text(PASSWORDS)
+            auth = {"auth": {"htpasswd": {"realm": "test", "path": str(folder / "passwords")}}}
         self.config = folder / "config.yml"
         # JSON is YAML, too.
         self.config.write_text(json.dumps({
@@ -59,8 +59,8 @@ class Registry:
         self.process.wait()
 
     def get(self, name, where, **headers):
-        accept = "application/vnd.oci.image.manifest.v1+json"
-        request = urllib.request.Request(f"{self.scheme}://{self.host}/v2/{name}/{where}", headers={"Accept": accept, **headers})
+        headers = {"Accept": "application/vnd.oci.image.manifest.v1+json", **headers}
+        request = urllib.request.Request(f"http://{self.host}/v2/{name}/{where}", headers=headers)
         with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=10) as answer:
             return answer.read(), answer.headers
 
@@ -103,7 +103,8 @@ class Pushed(unittest.TestCase):
     def test_by_tag_and_by_digest(self):
         registry = self.registry()
         run, name, blobs = self.push(f"{registry.host}/team/jwtproxy:0.1.0")
-        self.assertIn(f"url: oci://{registry.host}/team/jwtproxy:0.1.0\n  sha256: {name.removeprefix('sha256:')}\n", run.stdout)
+        to_write = f"url: oci://{registry.host}/team/jwtproxy:0.1.0\n  sha256: {name.removeprefix('sha256:')}\n"
+        self.assertIn(to_write, run.stdout)
         self.assert_holds(registry, "team/jwtproxy", name, blobs)
         # Again, when all blobs are there, and beside the first.
         self.push(f"http://{registry.host}/team/jwtproxy:latest")
