@@ -8,6 +8,8 @@
 )]
 
 use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
@@ -414,6 +416,27 @@ fn a_request_that_waits_keeps_its_body_and_its_stream() {
     assert_eq!(issuer.requests(JWKS), 2);
 }
 
+/// While there are no keys the filter looks more often; who is slow has as much time as ever.
+#[test]
+fn a_slow_form_has_its_time_without_keys_too() {
+    let issuer = Issuer::start();
+    issuer.serve(JWKS, Serve::Status(500));
+    let place = place(&issuer, 1, &json!({}));
+    let form = format!("token={}", token("a", "1"));
+    let head = format!(
+        "POST /jwt/auth HTTP/1.1\r\nhost: app.example.com\r\nsec-fetch-site: same-origin\r\n\
+         content-type: application/x-www-form-urlencoded\r\ncontent-length: {}\r\n\r\n",
+        form.len()
+    );
+    let mut slow = TcpStream::connect(("127.0.0.1", place.port)).expect("a connection");
+    slow.write_all(head.as_bytes()).expect("a head");
+    sleep(3 * SECOND);
+    slow.write_all(form.as_bytes()).expect("a form");
+    let mut answer = [0; 12];
+    slow.read_exact(&mut answer).expect("an answer");
+    assert_eq!(&answer, b"HTTP/1.1 503");
+}
+
 /// Clients that do not wait for their answer, while others do.
 #[test]
 fn clients_that_go_away_while_they_wait_do_no_harm() {
@@ -421,8 +444,7 @@ fn clients_that_go_away_while_they_wait_do_no_harm() {
     issuer.serve(JWKS, Serve::Silence);
     let place = place(&issuer, 2, &json!({"timeout_seconds": 2}));
     for _ in 0..50 {
-        use std::io::Write;
-        let mut gone = std::net::TcpStream::connect(("127.0.0.1", place.port)).expect("a connection");
+        let mut gone = TcpStream::connect(("127.0.0.1", place.port)).expect("a connection");
         let head =
             format!("GET /app HTTP/1.1\r\nhost: a\r\nauthorization: {}\r\n\r\n", bearer(&token("a", "1")));
         gone.write_all(head.as_bytes()).expect("a request");

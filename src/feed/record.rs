@@ -47,6 +47,18 @@ impl Record {
     /// For so many attempts those who come before the first success wait; then they are told at once.
     const HOPEFUL_ATTEMPTS: u32 = 3;
 
+    /// The same without what cannot be: the clock was set back, or somebody else wrote it.
+    #[must_use]
+    pub fn plausible(self, now: NumericDate, refresh: f64, patience: f64) -> Self {
+        let or_never = |date: NumericDate, latest: NumericDate| if date <= latest { date } else { NEVER };
+        Self {
+            next: or_never(self.next, now.plus(refresh)),
+            busy: or_never(self.busy, now.plus(patience)),
+            asked: or_never(self.asked, now),
+            ..self
+        }
+    }
+
     /// Whether it was ever fetched.
     #[must_use]
     pub const fn is_filled(&self) -> bool {
@@ -196,6 +208,18 @@ mod tests {
         }
         assert_eq!((record.next.seconds(), record.serial), (1030.0, 1));
         assert_eq!(record.failed(at(1000.0), 2.0).next, at(1002.0));
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_stops_nothing() {
+        let filled = Record::default().succeeded(at(5000.0), 300.0, true);
+        let asking = filled.claimed(at(5000.0), Occasion::Need, 6.0).unwrap();
+        assert_eq!(asking.plausible(at(5000.0), 300.0, 6.0), asking);
+        let back = asking.plausible(at(1000.0), 300.0, 6.0);
+        assert!(back.is_filled() && back.is_worth_waiting(at(1000.0)));
+        assert!(back.claimed(at(1000.0), Occasion::Schedule, 6.0).is_some());
+        let odd = Record { next: at(f64::NAN), busy: at(f64::INFINITY), ..filled };
+        assert!(odd.plausible(at(1000.0), 300.0, 6.0).claimed(at(1000.0), Occasion::Schedule, 6.0).is_some());
     }
 
     #[test]

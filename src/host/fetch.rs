@@ -62,8 +62,8 @@ impl Fetcher {
     /// Takes over what the workers know; true if there is anything new.
     pub(super) fn follow(&self, desk: &Desk<'_>) -> bool {
         let mut is_new = false;
-        for (number, _) in desk.policy.feeds().iter() {
-            let (record, _) = read(desk.shared, number);
+        for (number, feed) in desk.policy.feeds().iter() {
+            let (record, _) = read(desk, number, feed);
             is_new |= record != desk.policy.feeds().record(number);
             self.load(desk, number, record);
         }
@@ -89,7 +89,7 @@ impl Fetcher {
         let mut has_failed = false;
         for (number, feed) in desk.policy.feeds().iter() {
             let occasion = if needs(number) { Occasion::Need } else { Occasion::Schedule };
-            let (record, version) = read(desk.shared, number);
+            let (record, version) = read(desk, number, feed);
             let Some(claimed) = record.claimed(desk.now, occasion, feed.patience()) else { continue };
             if !desk.shared.replace(&record_name(number), &claimed.to_bytes(), version) {
                 continue;
@@ -181,7 +181,7 @@ impl Fetcher {
         }
         debug!("jwtproxy: {} are at {uri}", feed.name);
         // The first of the two answers took its time.
-        let (record, version) = read(desk.shared, number);
+        let (record, version) = read(desk, number, feed);
         let busy = Record { busy: desk.now.plus(feed.patience()), ..record };
         desk.shared.replace(&record_name(number), &busy.to_bytes(), version);
         self.ask(number, feed, &uri, jwks_cluster(feed, discovery), false)
@@ -189,7 +189,7 @@ impl Fetcher {
 
     /// Puts an answer to use, and tells the others.
     fn keep(&self, desk: &Desk<'_>, number: usize, feed: &Feed, answer: &Answer) -> Result<(), String> {
-        let (before, _) = read(desk.shared, number);
+        let (before, _) = read(desk, number, feed);
         let is_same = before.is_filled()
             && desk.shared.read(&answer_name(number)).0.as_deref() == Some(answer.body.as_slice());
         let is_known = self.serials.get(number).is_some_and(|serial| serial.get() == before.serial);
@@ -205,7 +205,7 @@ impl Fetcher {
         if !is_same {
             desk.shared.write(&answer_name(number), &answer.body);
         }
-        let record = settle(desk.shared, number, |record| record.succeeded(desk.now, interval, !is_same));
+        let record = settle(desk, number, feed, |record| record.succeeded(desk.now, interval, !is_same));
         if let Some(serial) = self.serials.get(number) {
             // What another worker settled meanwhile is loaded with the next look.
             let is_own = desk.shared.read(&answer_name(number)).0.as_deref() == Some(answer.body.as_slice());
@@ -226,7 +226,7 @@ impl Fetcher {
         if let Some(mut found) = self.found.get(number).and_then(|found| found.try_borrow_mut().ok()) {
             *found = None;
         }
-        let record = settle(desk.shared, number, |record| record.failed(desk.now, feed.refresh));
+        let record = settle(desk, number, feed, |record| record.failed(desk.now, feed.refresh));
         desk.policy.feeds().note(number, record);
         desk.metrics.count_failed(feed.kind, record.is_filled());
         if record.is_filled() {
@@ -275,15 +275,16 @@ fn answer_name(number: usize) -> String {
     format!("feed.{number}.answer")
 }
 
-fn read(shared: &Shared, number: usize) -> (Record, Option<u32>) {
-    let (bytes, version) = shared.read(&record_name(number));
-    (bytes.and_then(|bytes| Record::from_bytes(&bytes)).unwrap_or_default(), version)
+fn read(desk: &Desk<'_>, number: usize, feed: &Feed) -> (Record, Option<u32>) {
+    let (bytes, version) = desk.shared.read(&record_name(number));
+    let record = bytes.and_then(|bytes| Record::from_bytes(&bytes)).unwrap_or_default();
+    (record.plausible(desk.now, feed.refresh, feed.patience()), version)
 }
 
 /// Writes how a fetch ended, and tells what is true then.
-fn settle(shared: &Shared, number: usize, change: impl Fn(&Record) -> Record) -> Record {
-    shared.update(&record_name(number), |bytes| {
+fn settle(desk: &Desk<'_>, number: usize, feed: &Feed, change: impl Fn(&Record) -> Record) -> Record {
+    desk.shared.update(&record_name(number), |bytes| {
         change(&Record::from_bytes(bytes).unwrap_or_default()).to_bytes()
     });
-    read(shared, number).0
+    read(desk, number, feed).0
 }

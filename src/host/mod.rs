@@ -136,7 +136,7 @@ impl RootContext for Root {
             }
             filter.judge_overdue(fleet);
         }
-        for form in filter.forms.overdue() {
+        for form in filter.forms.overdue(filter.clock.now()) {
             filter.refuse_overdue_form(form);
         }
         filter.metrics.flush();
@@ -210,7 +210,7 @@ impl HttpContext for Stream {
         }
         let too_much = Policy::MAX_FORM_BYTES.saturating_add(1);
         if !end_of_stream && size < too_much {
-            filter.forms.goes_on(self.id);
+            filter.forms.goes_on(self.id, filter.clock.now());
             return Action::Pause;
         }
         filter.forms.remove(self.id);
@@ -241,7 +241,7 @@ impl Stream {
                 Action::Continue
             }
             Done::ReadForm => {
-                filter.forms.add(self.id);
+                filter.forms.add(self.id, filter.clock.now());
                 self.listed = Listed::Form;
                 Action::Pause
             }
