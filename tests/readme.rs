@@ -76,6 +76,7 @@ fn what_it_links_to_is_there() {
         "SECURITY.md",
         "docs/benchmarks.md",
         "docs/browsers.md",
+        "docs/istio.md",
         "docs/jwt_authn.md",
         "docs/jwtproxy.md",
         "docs/keys.md",
