@@ -78,15 +78,16 @@ browser: build
     tests/bring jupyter >/dev/null
     exec "$node" --test --test-concurrency=2 --test-timeout=170000 --test-reporter=spec tests/browser/*.test.mjs
 
-# The same product in its real surroundings: Keycloak, Theia, JupyterLab for a while. Needs Java, Maven and a C++ compiler
+# The same product in its real surroundings: Istio, Keycloak, Theia, JupyterLab. Needs Go, kubectl, Java, Maven, C++
 [no-exit-message]
 test-deploy: build
     #!/bin/sh
     set -eu
     node=$(tests/bring node)
-    for tool in browser jupyter keycloak theia; do
+    for tool in browser jupyter keycloak mesh theia; do
         tests/bring "$tool" >/dev/null
     done
+    cargo run --locked --quiet --package mesh
     exec "$node" --test --test-concurrency=2 --test-timeout=600000 --test-reporter=spec tests/browser/deploy/*.test.mjs
 
 # All that must pass

@@ -29,7 +29,7 @@ pub(crate) struct Pod {
 pub(crate) struct Agent {
     part: Part,
     admin: u16,
-    folder: TempDir,
+    _folder: TempDir,
 }
 
 const ACCOUNT: &str = "default";
@@ -97,7 +97,7 @@ impl Agent {
         let mut part = Part::start(&mut command, &folder.path().join("log"));
         let answers = || crate::control_plane::status(admin, "/server_info") == Some(200);
         part.wait("an agent", START_LIMIT, answers);
-        Self { part, admin, folder }
+        Self { part, admin, _folder: folder }
     }
 
     /// All that the agent and its Envoy have written.
@@ -115,8 +115,8 @@ impl Agent {
         self.log().lines().find(|line| line.contains(text)).map(str::to_owned)
     }
 
-    /// Where it works.
-    pub(crate) fn folder(&self) -> &TempDir {
-        &self.folder
+    /// Ends it, and its Envoy with it.
+    pub(crate) fn stop(&mut self) {
+        self.part.stop();
     }
 }

@@ -61,6 +61,13 @@ impl Part {
         String::from_utf8_lossy(&std::fs::read(&self.log).expect("the log file")).into_owned()
     }
 
+    /// Ends it.
+    pub(crate) fn stop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.process.child.kill();
+        let _ = self.process.child.wait();
+    }
+
     /// Waits until that is so.
     ///
     /// # Panics

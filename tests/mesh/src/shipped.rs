@@ -1,23 +1,195 @@
 //! The shipped resources, each applied as it is, and what becomes of requests then.
 
-use crate::journey;
-use crate::report::Report;
-use crate::world::{Workspace, World, guarded};
+use std::fs;
+use std::process::Command;
 
-pub(crate) fn run(world: &World, report: &mut Report) {
-    let workspace = Workspace::start(world);
-    let [port, _] = workspace.ports;
+use rig::http;
+use rig::jwt::{Key, mint, now};
+use rig::place::{bearer, bytes, cookie, good};
+use rig::repository;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::agent::Pod;
+use crate::journey::{self, Token};
+use crate::manifests;
+use crate::parts::free_port;
+use crate::report::{Report, ensure};
+use crate::world::{Workspace, World, guarded, settled, status_with};
+
+pub(crate) fn run(world: &World, workspace: &Workspace, report: &mut Report) {
+    let [port, second] = workspace.ports;
+    let edge = workspace.ingress;
+    let mut with = |name: &str, resources: Vec<Value>, check: &dyn Fn() -> Result<String, String>| {
+        report.scenario(name, || {
+            world.cluster.apply(&resources);
+            let result = check();
+            world.cluster.delete(&resources);
+            open(&[port, second, edge])?;
+            result
+        });
+    };
 
     let plugin = world.shipped("wasmplugin.yaml");
-    report.scenario("wasmplugin.yaml at a sidecar", || {
-        world.cluster.apply(&plugin);
+    with("wasmplugin.yaml at a sidecar", plugin.clone(), &|| {
         let took = guarded(port)?;
-        let steps = journey::walk(port)?;
-        Ok(format!("{steps} steps, guarded {} ms after it was applied", took.as_millis()))
+        let steps = journey::walk(port, Token::Stays)?;
+        Ok(format!("journey of {steps} steps, guarded {} ms after it was applied", took.as_millis()))
     });
-    report.scenario("wasmplugin.yaml at a sidecar behind a gateway", || {
-        guarded(workspace.ingress)?;
-        Ok(format!("{} steps", journey::walk(workspace.ingress)?))
+    with("wasmplugin.yaml at a sidecar, by way of a gateway", plugin.clone(), &|| {
+        guarded(edge)?;
+        Ok(format!("journey of {} steps", journey::walk(edge, Token::Stays)?))
     });
-    world.cluster.delete(&plugin);
+    with("gateway.yaml", world.shipped("gateway.yaml"), &|| {
+        guarded(edge)?;
+        let steps = journey::walk(edge, Token::IsHandedOn)?;
+        ensure(status_with(port, "/notes", None) == Some(200), || "it guards the sidecar, too".into())?;
+        Ok(format!("journey of {steps} steps"))
+    });
+    let both = [world.shipped("gateway.yaml"), plugin.clone()].concat();
+    with("gateway.yaml and wasmplugin.yaml in a row", both, &|| {
+        guarded(port)?;
+        guarded(edge)?;
+        flush(edge);
+        Ok(format!("the token survives the first: journey of {} steps", journey::walk(edge, Token::Stays)?))
+    });
+    let mut stays = world.shipped("gateway.yaml");
+    manifests::plugin(&mut stays[0])["pluginConfig"]["forward_token"] = json!(false);
+    with("the same in a row without forward_token", [stays, plugin.clone()].concat(), &|| {
+        settled(port, &[(None, 401)])?;
+        settled(edge, &[(None, 401), (Some(good()), 401)])?;
+        Ok("the sidecar answers 401 to a good token".into())
+    });
+    with("namespace.yaml", world.shipped("namespace.yaml"), &|| {
+        guarded(port)?;
+        guarded(second)?;
+        Ok("both servers are guarded".into())
+    });
+    let mut two = world.shipped("two_servers.yaml");
+    for (resource, port) in two.iter_mut().zip([port, second]) {
+        resource["spec"]["match"][0]["ports"][0]["number"] = json!(port);
+    }
+    with("two_servers.yaml", two, &|| {
+        guarded(port)?;
+        guarded(second)?;
+        let status = |port, header, value: &str| get(port, "/notes", &[(header, value)]);
+        let token = good();
+        let found = [port, second].map(|port| status(port, "cookie", &cookie(&token)));
+        ensure(found == [200, 401], || format!("a cookie got {found:?}"))?;
+        let found = [port, second].map(|port| status(port, "accept", "text/html"));
+        ensure(found == [302, 401], || format!("a browser got {found:?}"))?;
+        Ok("cookies and the login page for one, neither for the other".into())
+    });
+    with("trafficextension.yaml", world.shipped("trafficextension.yaml"), &|| {
+        guarded(port)?;
+        Ok(format!("journey of {} steps", journey::walk(port, Token::Stays)?))
+    });
+    let rules = [plugin.clone(), world.shipped("authorization.yaml")].concat();
+    with("authorization.yaml beside wasmplugin.yaml", rules, &|| {
+        settled(port, &[(None, 401), (Some(of("alice")), 200), (Some(of("carol")), 403)])?;
+        let spoofed = [("authorization", bearer(&of("carol"))), ("x-jwt-sub", "alice".into())];
+        let spoofed: Vec<_> = spoofed.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let found = [
+            get(port, "/notes", &spoofed),
+            get(port, "/healthz", &[]),
+            get(port, "/nothing", &[("x-jwt-sub", "alice")]),
+        ];
+        ensure(found == [403, 200, 401], || format!("spoofed, public and forged got {found:?}"))?;
+        Ok("alice 200, carol 403, carol as x-jwt-sub: alice 403, without a token 401".into())
+    });
+    let mut hands_on = plugin.clone();
+    manifests::plugin(&mut hands_on[0])["pluginConfig"]["forward_token"] =
+        json!({"header": "authorization", "scheme": "Bearer"});
+    let mut pairing = world.shipped("request_authentication.yaml");
+    pairing[0]["spec"]["jwtRules"][0]["jwks"] =
+        json!(json!({"keys": [Key::fixed("a").jwk("a")]}).to_string());
+    with("request_authentication.yaml behind wasmplugin.yaml", [hands_on, pairing.clone()].concat(), &|| {
+        settled(port, &[(None, 401), (Some(of("alice")), 200), (Some(of("carol")), 403)])?;
+        let found = get(port, "/notes", &[("cookie", &cookie(&of("alice")))]);
+        ensure(found == 200, || format!("a cookie got {found}"))?;
+        Ok("requestPrincipals of a token from a cookie: alice 200, carol 403".into())
+    });
+    with("the same without forward_token", [plugin.clone(), pairing].concat(), &|| {
+        settled(port, &[(None, 401), (Some(of("alice")), 403)])?;
+        Ok("403: Istio never sees the token".into())
+    });
+    report.scenario("the overlay of a Che workspace, by kubectl kustomize", || che(world));
+    report.scenario("waypoint.yaml", || {
+        let resources = world.shipped("waypoint.yaml");
+        world.cluster.apply(&resources);
+        world.cluster.delete(&resources);
+        Ok("accepted by the API server; not run, for a waypoint needs ambient mode".into())
+    });
+}
+
+/// A token of that person.
+fn of(person: &str) -> String {
+    let claims =
+        json!({"iss": "https://login.example.com", "aud": "workspace", "sub": person, "exp": now() + 3600});
+    mint(&Key::fixed("a"), "RS256", json!({"alg": "RS256", "kid": "a"}), claims)
+}
+
+fn get(port: u16, path: &str, headers: &[(&str, &str)]) -> u16 {
+    http::request(port, "GET", path, &bytes(headers), b"").status
+}
+
+/// A connection of the gateway's that was open before the sidecar got its plugin carries one more request past it: Envoy
+/// drains a listener that gets another filter, and answers that one by `connection: close`.
+fn flush(edge: u16) {
+    for _ in 0..20 {
+        status_with(edge, "/notes", Some(&good()));
+    }
+}
+
+/// Waits until nothing guards these ports any more.
+fn open(ports: &[u16]) -> Result<(), String> {
+    ports.iter().try_for_each(|port| settled(*port, &[(None, 200)]).map(drop))
+}
+
+/// A workspace of Che: a copy of the folder, with its own `workspace.env`.
+fn che(world: &World) -> Result<String, String> {
+    let folder = TempDir::new().expect("a temporary folder");
+    let copied = Command::new("cp").arg("-r").arg(repository("envoy/istio")).arg(folder.path()).status();
+    ensure(copied.is_ok_and(|status| status.success()), || "cp failed".into())?;
+    let overlay = folder.path().join("istio/che");
+    let values = [
+        ("PUBLIC_KEY", Key::fixed("a").public_der_base64()),
+        ("WORKSPACE_ID", "workspace123".into()),
+        ("LOGIN_URL", "https://che.example.com/_app/loader.html".into()),
+        ("LOGIN_ORIGIN", "https://che.example.com".into()),
+        ("MODULE_URL", world.module.url()),
+        ("MODULE_SHA256", world.module.sha256().into()),
+    ];
+    let text: String = values.iter().map(|(name, value)| format!("{name}={value}\n")).collect();
+    fs::write(overlay.join("workspace.env"), text).expect("a file");
+
+    let labels = json!({"che.workspace_id": "workspace123"});
+    let port = free_port();
+    world.cluster.namespace("che-user", "default");
+    world.cluster.apply(&[manifests::sidecar("che-user", &labels, &[port], world.upstream.port())]);
+    let overlay = overlay.to_str().expect("a path in UTF-8");
+    world.cluster.run(&["apply", "--validate=strict", "-k", overlay]);
+    let _agent = world.agent(&Pod {
+        role: "sidecar",
+        namespace: "che-user".into(),
+        labels,
+        address: "127.0.0.5",
+        workers: 1,
+    });
+    let machine = |workspace: &str| {
+        let claims = json!({"wsid": workspace, "uid": "user1", "uname": "alice", "jti": "1"});
+        mint(&Key::fixed("a"), "RS512", json!({"alg": "RS512", "kind": "machine_token"}), claims)
+    };
+    let (own, other) = (machine("workspace123"), machine("workspace9"));
+    settled(port, &[(None, 401), (Some(own.clone()), 200), (Some(other), 403)])?;
+    let seen = http::request(port, "GET", "/", &bytes(&[("authorization", &bearer(&own))]), b"").json();
+    let name = rig::place::seen(&seen, "x-che-user-name");
+    ensure(name == ["alice"], || format!("the server saw {name:?}"))?;
+    let led = http::request(port, "GET", "/ide", &bytes(&[("accept", "text/html")]), b"");
+    let location = led.header("location").unwrap_or_default();
+    let wanted = "https://che.example.com/_app/loader.html?redirectUrl=";
+    ensure(location.starts_with(wanted) && location.contains("workspaceId=workspace123"), || {
+        location.into()
+    })?;
+    Ok("machine token 200, another workspace's 403, a browser is led to the loader".into())
 }
