@@ -1,11 +1,12 @@
 //! The API server of a Kubernetes without nodes, and an istiod that reads it.
 
+use std::fs;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use rig::http;
+use rig::{http, repository};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -27,8 +28,8 @@ impl Cluster {
         let folder = TempDir::new().expect("a temporary folder");
         let at = |name: &str| folder.path().join(name);
         let port = free_port();
-        std::fs::write(at("sa.key"), rig::jwt::Key::fixed("b").pkcs8_pem()).expect("a key");
-        std::fs::write(at("tokens.csv"), "admin,admin,admin,\"system:masters\"\n").expect("a token");
+        fs::write(at("sa.key"), rig::jwt::Key::fixed("b").pkcs8_pem()).expect("a key");
+        fs::write(at("tokens.csv"), "admin,admin,admin,\"system:masters\"\n").expect("a token");
         let kubeconfig = at("kubeconfig");
         let config = json!({
             "apiVersion": "v1", "kind": "Config", "current-context": "mesh",
@@ -37,7 +38,7 @@ impl Cluster {
             "users": [{"name": "admin", "user": {"token": "admin"}}],
             "contexts": [{"name": "mesh", "context": {"cluster": "mesh", "user": "admin"}}],
         });
-        std::fs::write(&kubeconfig, config.to_string()).expect("a kubeconfig");
+        fs::write(&kubeconfig, config.to_string()).expect("a kubeconfig");
         let mut command = Command::new(parts.path("apiserver"));
         command.current_dir(&folder).args([
             "etcd",
@@ -141,8 +142,11 @@ impl Istiod {
         let mesh = json!({"defaultProviders": {"metrics": []}, "enablePrometheusMerge": false}).to_string();
         cluster.apply(&[json!({"apiVersion": "v1", "kind": "ConfigMap",
             "metadata": {"name": "istio", "namespace": "istio-system"}, "data": {"mesh": mesh}})]);
-        let ports = free_ports(4).try_into().expect("four ports");
-        let mut istiod = Self { binary: parts.path("pilot-discovery"), ports, running: None };
+        let mut istiod = Self {
+            binary: parts.path("pilot-discovery"),
+            ports: free_ports(4).try_into().expect("four ports"),
+            running: None,
+        };
         istiod.run(cluster);
         istiod
     }
@@ -172,6 +176,14 @@ impl Istiod {
 
     pub(crate) fn stop(&mut self) {
         self.running = None;
+    }
+
+    /// Its version as a Go module.
+    pub(crate) fn version() -> String {
+        let list = fs::read_to_string(repository("tests/mesh/istio/go.mod")).expect("a list of modules");
+        let version =
+            list.lines().find_map(|line| line.trim().strip_prefix("istio.io/istio ")?.split(' ').next());
+        version.expect("Istio").to_owned()
     }
 
     /// Where agents find it.

@@ -1,10 +1,11 @@
 //! The journey of the demo through a port of the mesh: every step is a request and what must become of it.
 
 use rig::http::{self, Response};
-use rig::place::{bearer, bytes, good, token};
+use rig::place::{bearer, bytes, token};
 use serde_json::Value;
 
 use crate::report::ensure;
+use crate::world::token_of;
 
 /// What must become of a request.
 enum Effect<'a> {
@@ -44,10 +45,7 @@ pub(crate) fn walk(port: u16, of_token: Token) -> Result<usize, String> {
         let own = BROWSER.iter().copied().chain([("sec-fetch-site", site)]);
         own.chain(more.iter().copied()).map(|(name, value)| (name, value.to_owned())).collect()
     };
-    fn borrowed<'a>(headers: &'a [(&'static str, String)]) -> Vec<(&'a str, &'a str)> {
-        headers.iter().map(|(name, value)| (*name, value.as_str())).collect()
-    }
-    let token_of_alice = good();
+    let token_of_alice = token_of("alice");
     let authorization = bearer(&token_of_alice);
     let notes = "/notes?page=2";
 
@@ -149,4 +147,8 @@ fn compare(response: &Response, effect: &Effect<'_>, of_token: Token) -> Result<
         }
     };
     ensure(so, found)
+}
+
+fn borrowed<'a>(headers: &'a [(&'static str, String)]) -> Vec<(&'a str, &'a str)> {
+    headers.iter().map(|(name, value)| (*name, value.as_str())).collect()
 }

@@ -31,6 +31,80 @@ pub(crate) fn run(world: &mut World, workspace: &mut Workspace, report: &mut Rep
         guarded(port)?;
         roll(world, port, &change)
     });
+    wrong(world, workspace, report, &change);
+    report.scenario("the agent ends and starts again", || {
+        world.cluster.apply(&plugin);
+        guarded(port)?;
+        let load = Load::start(port, usual());
+        let start = Instant::now();
+        restart(world, workspace);
+        guarded(port)?;
+        let took = start.elapsed();
+        sleep(AFTERWARDS);
+        let figures = load.end()?.without_errors()?;
+        Ok(format!("guarded again after {} ms; {figures}", took.as_millis()))
+    });
+    report.scenario("istiod stops and starts again", || {
+        guarded(port)?;
+        let load = Load::start(port, usual());
+        world.istiod.stop();
+        world.cluster.apply(&change(&|spec| spec["pluginConfig"]["session"]["login_url"] = json!("/other")));
+        sleep(Duration::from_secs(3));
+        let before = led_to(port);
+        world.istiod.run(&world.cluster);
+        let start = Instant::now();
+        let changed = until(Duration::from_mins(1), || led_to(port).starts_with("/other"));
+        let figures = load.end()?.without_errors()?;
+        ensure(before.starts_with("/login"), || format!("without istiod: {before}"))?;
+        changed.ok_or("what was applied meanwhile never came")?;
+        Ok(format!(
+            "what was applied meanwhile came {} ms after it was back; {figures}",
+            start.elapsed().as_millis()
+        ))
+    });
+    report.scenario("a second plugin before and after, by priority and phase", || {
+        world.cluster.apply(&plugin);
+        guarded(port)?;
+        let result = second(world, port, &change);
+        world.cluster.apply(&plugin);
+        result
+    });
+    report.scenario("numbers as doubles", || {
+        let doubles = change(&|spec| {
+            spec["pluginConfig"]["providers"][0]["max_ttl_seconds"] = json!(1800.0);
+            spec["pluginConfig"]["providers"][0]["clock_skew_seconds"] = json!(30.0);
+        });
+        world.cluster.apply(&doubles);
+        settled(port, &[(Some(aged(1800)), 200), (Some(aged(1801)), 401)])?;
+        Ok("max_ttl_seconds: 1800.0 admits 1800 s and refuses 1801 s".into())
+    });
+    report.scenario("a configuration of 100 keys", || {
+        let many = change(&|spec| {
+            let certificate = Key::fixed("a").certificate_pem().replace('\n', "");
+            let keys: Vec<_> = (0..100)
+                .map(|number| {
+                    let mut key =
+                        Key::fixed(if number == 99 { "a" } else { "b" }).jwk(&format!("key-{number}"));
+                    key["x5c"] = json!([certificate, "x".repeat(700)]);
+                    key
+                })
+                .collect();
+            spec["pluginConfig"]["providers"][0]["keys"] = json!([{"jwks": {"keys": keys}}]);
+        });
+        let size = many[0]["spec"]["pluginConfig"].to_string().len();
+        world.cluster.apply(&many);
+        settled(port, &[(None, 401), (Some(of_key("a", "key-99")), 200), (Some(good()), 401)])?;
+        let load = Load::start(port, with_keys(&[]));
+        sleep(AFTERWARDS);
+        Ok(format!("{} kB loaded; {}", size / 1000, load.end()?.without_errors()?))
+    });
+    world.cluster.delete(&plugin);
+}
+
+/// A configuration that the plugin refuses, while another serves and where there is none yet.
+fn wrong(world: &World, workspace: &mut Workspace, report: &mut Report, change: &Change<'_>) {
+    let [port, _] = workspace.ports;
+    let plugin = change(&|_| {});
     let wrong = change(&|spec| spec["pluginConfig"]["providers"][0][WRONG] = json!(["workspace"]));
     report.scenario("a wrong configuration while serving", || {
         world.cluster.apply(&plugin);
@@ -67,73 +141,6 @@ pub(crate) fn run(world: &mut World, workspace: &mut Workspace, report: &mut Rep
         let took = guarded(port)?;
         Ok(format!("closed ({found:?}); guarded {} ms after the right one was applied", took.as_millis()))
     });
-    report.scenario("the agent ends and starts again", || {
-        world.cluster.apply(&plugin);
-        guarded(port)?;
-        let load = Load::start(port, usual());
-        let start = Instant::now();
-        restart(world, workspace);
-        guarded(port)?;
-        let took = start.elapsed();
-        sleep(AFTERWARDS);
-        let figures = load.end()?.without_errors()?;
-        Ok(format!("guarded again after {} ms; {figures}", took.as_millis()))
-    });
-    report.scenario("istiod stops and starts again", || {
-        guarded(port)?;
-        let load = Load::start(port, usual());
-        world.istiod.stop();
-        world.cluster.apply(&change(&|spec| spec["pluginConfig"]["session"]["login_url"] = json!("/other")));
-        sleep(Duration::from_secs(3));
-        let before = led_to(port);
-        world.istiod.run(&world.cluster);
-        let start = Instant::now();
-        let changed = until(Duration::from_secs(60), || led_to(port).starts_with("/other"));
-        let figures = load.end()?.without_errors()?;
-        ensure(before.starts_with("/login"), || format!("without istiod: {before}"))?;
-        changed.ok_or("what was applied meanwhile never came")?;
-        Ok(format!(
-            "what was applied meanwhile came {} ms after it was back; {figures}",
-            start.elapsed().as_millis()
-        ))
-    });
-    report.scenario("a second plugin before and after, by priority and phase", || {
-        world.cluster.apply(&plugin);
-        guarded(port)?;
-        let result = second(world, port, &change);
-        world.cluster.apply(&plugin);
-        result
-    });
-    report.scenario("numbers as doubles", || {
-        let doubles = change(&|spec| {
-            spec["pluginConfig"]["providers"][0]["max_ttl_seconds"] = json!(1800.0);
-            spec["pluginConfig"]["providers"][0]["clock_skew_seconds"] = json!(30.0);
-        });
-        world.cluster.apply(&doubles);
-        settled(port, &[(Some(aged(1800)), 200), (Some(aged(1801)), 401)])?;
-        Ok("max_ttl_seconds: 1800.0 admits 1800 s and refuses 1801 s".into())
-    });
-    report.scenario("a configuration of 100 keys", || {
-        let many = change(&|spec| {
-            let certificate = Key::fixed("a").certificate_pem().replace('\n', "");
-            let keys: Vec<_> = (0..100)
-                .map(|number| {
-                    let mut key =
-                        Key::fixed(if number == 99 { "a" } else { "b" }).jwk(&format!("key-{number}"));
-                    key["x5c"] = json!([certificate, "x".repeat(500)]);
-                    key
-                })
-                .collect();
-            spec["pluginConfig"]["providers"][0]["keys"] = json!([{"jwks": {"keys": keys}}]);
-        });
-        let size = many[0]["spec"]["pluginConfig"].to_string().len();
-        world.cluster.apply(&many);
-        settled(port, &[(None, 401), (Some(of_key("a", "key-99")), 200), (Some(good()), 401)])?;
-        let load = Load::start(port, with_keys(&[]));
-        sleep(AFTERWARDS);
-        Ok(format!("{} kB loaded; {}", size / 1000, load.end()?.without_errors()?))
-    });
-    world.cluster.delete(&plugin);
 }
 
 type Change<'a> = dyn Fn(&dyn Fn(&mut Value)) -> Vec<Value> + 'a;

@@ -12,6 +12,7 @@ mod life;
 mod load;
 mod manifests;
 mod module;
+mod pairings;
 mod parts;
 mod report;
 mod shipped;
@@ -20,6 +21,7 @@ mod world;
 
 use std::process::ExitCode;
 
+use control_plane::Istiod;
 use report::Report;
 use world::{Workspace, World};
 
@@ -31,6 +33,7 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
+    println!("Istio {} with Envoy {}", Istiod::version(), rig::envoy::binary_version());
     let mut report = Report::default();
     let wanted: Vec<_> = std::env::args().skip(1).collect();
     let is_wanted = |part: &str| wanted.is_empty() || wanted.iter().any(|own| own == part);
@@ -38,6 +41,7 @@ fn main() -> ExitCode {
         let mut workspace = Workspace::start(&world);
         if is_wanted("shipped") {
             shipped::run(&world, &workspace, &mut report);
+            pairings::run(&world, &workspace, &mut report);
         }
         if is_wanted("life") {
             life::run(&mut world, &mut workspace, &mut report);

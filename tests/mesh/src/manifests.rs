@@ -102,6 +102,9 @@ pub(crate) fn service(
     address: &str,
     ports: &[u16],
 ) -> Vec<Value> {
+    // As injection labels a pod: who has a sidecar gets mutual TLS.
+    let mut tls = labels.clone();
+    tls["security.istio.io/tlsMode"] = json!("istio");
     let listed: Vec<_> = ports
         .iter()
         .map(|port| json!({"number": port, "protocol": "HTTP", "name": format!("http-{port}")}))
@@ -110,7 +113,7 @@ pub(crate) fn service(
         json!({
             "apiVersion": "networking.istio.io/v1", "kind": "WorkloadEntry",
             "metadata": {"name": "workspace", "namespace": namespace},
-            "spec": {"address": address, "labels": labels, "serviceAccount": "default"},
+            "spec": {"address": address, "labels": tls, "serviceAccount": "default"},
         }),
         json!({
             "apiVersion": "networking.istio.io/v1", "kind": "ServiceEntry",

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -33,7 +34,11 @@ impl Parts {
     }
 }
 
-fn bring(what: &str) -> Result<PathBuf, String> {
+/// What `tests/bring` brings by that name.
+///
+/// # Errors
+/// It could not: it has said why.
+pub(crate) fn bring(what: &str) -> Result<PathBuf, String> {
     let output = Command::new(repository("tests/bring")).arg(what).stderr(Stdio::inherit()).output();
     let output = output.map_err(|error| format!("tests/bring: {error}"))?;
     if !output.status.success() {
@@ -92,11 +97,15 @@ fn tail(log: &str) -> String {
     lines[lines.len().saturating_sub(30)..].join("\n")
 }
 
-/// That many ports nobody listens on, on any address of this machine.
+/// That many ports nobody listens on, on any address of this machine. They lie below those that the kernel hands out
+/// (32768 and more), so that nobody gets one of them by chance before it is used here.
 pub(crate) fn free_ports(count: usize) -> Vec<u16> {
-    let listeners: Vec<_> =
-        (0..count).map(|_| TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)).expect("a free port")).collect();
-    listeners.iter().map(|listener| listener.local_addr().expect("a bound port").port()).collect()
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let spread = u16::try_from(std::process::id() % 100).expect("fits") * 100;
+    let mut candidates = (0..=u16::MAX)
+        .map(|_| 20_000 + (spread + NEXT.fetch_add(1, Ordering::Relaxed)) % 12_000)
+        .filter(|port| TcpListener::bind((Ipv4Addr::UNSPECIFIED, *port)).is_ok());
+    (0..count).map(|_| candidates.next().expect("a free port")).collect()
 }
 
 /// One of them.
