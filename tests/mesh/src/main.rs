@@ -1,13 +1,14 @@
 //! The filter in a whole Istio, without containers: a real API server, istiod, agents and their Envoys, and the
 //! resources of `envoy/istio/` applied by `kubectl`. `docs/testing.md` says how to run it.
 //!
-//!     cargo run --locked --package mesh [shipped] [table] [life]
+//!     cargo run --locked --package mesh [shipped] [table] [life] [keycloak]
 //!
 //! One line for each scenario; the total is the last line.
 
 mod agent;
 mod control_plane;
 mod journey;
+mod keycloak;
 mod life;
 mod load;
 mod manifests;
@@ -49,6 +50,9 @@ fn main() -> ExitCode {
     }
     if is_wanted("table") {
         table::run(&world, &mut report);
+    }
+    if is_wanted("keycloak") {
+        keycloak::run(&world, &mut report);
     }
     report.end()
 }
