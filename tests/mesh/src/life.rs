@@ -127,6 +127,27 @@ fn wrong(world: &World, workspace: &mut Workspace, report: &mut Report, change: 
         }
         Ok(format!("the old one serves on, the reason in the log after {} ms; {figures}", said.as_millis()))
     });
+    report.scenario("a wrong configuration as the first one, at a workload that runs", || {
+        world.cluster.delete(&plugin);
+        settled(port, &[(None, 200)])?;
+        // Envoy refuses the listener with the plugin and keeps the one without, whatever `failStrategy` says; and it is
+        // not sent again when only the plugin's configuration changes.
+        world.cluster.apply(&wrong);
+        sleep(Duration::from_secs(3));
+        let first = status_with(port, "/notes", None);
+        world.cluster.apply(&plugin);
+        sleep(Duration::from_secs(3));
+        let mended = status_with(port, "/notes", None);
+        world.cluster.delete(&plugin);
+        sleep(Duration::from_secs(1));
+        world.cluster.apply(&plugin);
+        let took = guarded(port)?;
+        Ok(format!(
+            "it stays open ({first:?}), and also when the right one is applied ({mended:?}); \
+             guarded {} ms after it was deleted and applied anew",
+            took.as_millis()
+        ))
+    });
     report.scenario("a cold start with a wrong configuration", || {
         world.cluster.apply(&wrong);
         restart(world, workspace);

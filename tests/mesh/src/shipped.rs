@@ -83,7 +83,7 @@ pub(crate) fn run(world: &World, workspace: &Workspace, report: &mut Report) {
         let resources = world.shipped("waypoint.yaml");
         world.cluster.apply(&resources);
         world.cluster.delete(&resources);
-        Ok("accepted by the API server; not run, for a waypoint needs ambient mode".into())
+        Ok("accepted by the API server; not run, for a waypoint's listener wants filters that only Istio's own Envoy has".into())
     });
 }
 

@@ -24,9 +24,10 @@ enum Place {
 }
 
 pub(crate) fn run(world: &World, report: &mut Report) {
-    let table = table::load();
     for (place, name) in [(Place::Sidecar, "through a sidecar"), (Place::Gateway, "through a gateway")] {
         report.scenario(&format!("the table of cases {name}"), || {
+            // Anew for each: the tokens age.
+            let table = table::load();
             let before = world.module.downloads();
             let (_agent, ports) = start(world, &table, place)?;
             let figures = send(&table, &ports)?;

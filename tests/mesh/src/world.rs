@@ -132,7 +132,8 @@ pub(crate) fn settled(port: u16, wanted: &[(Option<String>, u16)]) -> Result<Dur
         wanted.iter().map(|(token, _)| status_with(port, "/notes", token.as_deref())).collect()
     };
     let wanted: Vec<_> = wanted.iter().map(|(_, status)| Some(*status)).collect();
-    until(Duration::from_secs(30), || found() == wanted)
+    // More than once, for the workers do not learn of it at the same moment.
+    until(Duration::from_secs(30), || (0..5).all(|_| found() == wanted))
         .ok_or_else(|| format!("wanted {wanted:?}, found {:?} after 30 s", found()))
 }
 
