@@ -83,16 +83,18 @@ browser: build
     tests/bring jupyter >/dev/null
     exec "$node" --test --test-concurrency=2 --test-timeout=170000 --test-reporter=spec tests/browser/*.test.mjs
 
-# The same product in its real surroundings: Keycloak, Theia, JupyterLab for a while. Needs Java, Maven, curl and a C++ compiler
+# The same product in its real surroundings: Istio, Keycloak, Theia, JupyterLab, a registry. Needs Go, kubectl, Java, Maven, curl
+# and a C++ compiler
 [no-exit-message]
 test-deploy: build
     #!/bin/sh
     set -eu
     PYTHONPATH=tests/image python3 -B -m unittest discover --start-directory tests/image/deploy --pattern '*_test.py'
     node=$(tests/bring node)
-    for tool in browser jupyter keycloak theia; do
+    for tool in browser jupyter keycloak mesh theia; do
         tests/bring "$tool" >/dev/null
     done
+    cargo run --locked --quiet --package mesh
     exec "$node" --test --test-concurrency=2 --test-timeout=600000 --test-reporter=spec tests/browser/deploy/*.test.mjs
 
 # All that must pass

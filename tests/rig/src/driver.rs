@@ -42,19 +42,7 @@ impl Driver {
 
     /// Sends a request to the listener of that configuration.
     pub fn outcome(&self, config: &str, fields: &[(String, Vec<u8>)], body: &[u8]) -> Outcome {
-        let pseudo = |name: &str| {
-            let (_, value) = fields.iter().find(|(own, _)| own == name).expect("a pseudo-header");
-            value.as_slice()
-        };
-        let mut raw =
-            [pseudo(":method"), b" ", pseudo(":path"), b" HTTP/1.1\r\nhost: ", pseudo(":authority"), b"\r\n"]
-                .concat();
-        for (name, value) in fields.iter().filter(|(name, _)| !name.starts_with(':')) {
-            raw.extend([name.as_bytes(), b": ", value, b"\r\n"].concat());
-        }
-        raw.extend(b"\r\n");
-        raw.extend(body);
-        outcome(&http::send(self.ports[config], &raw))
+        outcome(&http::send(self.ports[config], &raw(fields, body)))
     }
 
     /// The same over HTTP/2; none if that has no such request: it has no `Connection` and `Upgrade`, and joins the lines of
@@ -93,7 +81,25 @@ impl Driver {
     }
 }
 
-fn outcome(response: &Response) -> Outcome {
+/// These fields and this body as a request of HTTP/1.1.
+pub fn raw(fields: &[(String, Vec<u8>)], body: &[u8]) -> Vec<u8> {
+    let pseudo = |name: &str| {
+        let (_, value) = fields.iter().find(|(own, _)| own == name).expect("a pseudo-header");
+        value.as_slice()
+    };
+    let mut raw =
+        [pseudo(":method"), b" ", pseudo(":path"), b" HTTP/1.1\r\nhost: ", pseudo(":authority"), b"\r\n"]
+            .concat();
+    for (name, value) in fields.iter().filter(|(name, _)| !name.starts_with(':')) {
+        raw.extend([name.as_bytes(), b": ", value, b"\r\n"].concat());
+    }
+    raw.extend(b"\r\n");
+    raw.extend(body);
+    raw
+}
+
+/// What became of a request, by what came back.
+pub fn outcome(response: &Response) -> Outcome {
     match serde_json::from_slice::<Value>(&response.body) {
         Ok(seen) if seen["headers"].is_array() && seen["path"].is_string() => {
             let text = |value: &Value| value.as_str().expect("text").to_owned();
@@ -119,7 +125,7 @@ fn outcome(response: &Response) -> Outcome {
 }
 
 /// The same configuration where nobody is signed out for good: the cases share their tokens, and come in any order.
-fn lasting(config: &Value) -> Value {
+pub fn lasting(config: &Value) -> Value {
     let mut config = config.clone();
     if let Some(session) = config.get_mut("session").and_then(Value::as_object_mut) {
         session.entry("revoke_on_logout").or_insert(Value::Bool(false));

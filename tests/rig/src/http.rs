@@ -98,14 +98,22 @@ impl Connection {
         })
     }
 
-    pub(crate) fn try_open(port: u16) -> Result<Self> {
+    /// The same where nobody may listen.
+    ///
+    /// # Errors
+    /// Nobody did.
+    pub fn try_open(port: u16) -> Result<Self> {
         let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         Ok(Self { stream: BufReader::new(stream) })
     }
 
-    pub(crate) fn try_send(&mut self, raw_request: &[u8]) -> Result<Response> {
+    /// The same where no answer may come.
+    ///
+    /// # Errors
+    /// None came, or half of one.
+    pub fn try_send(&mut self, raw_request: &[u8]) -> Result<Response> {
         // A server may answer and close before it has read all of it: then the answer counts.
         let _ = self.stream.get_mut().write_all(raw_request);
         loop {

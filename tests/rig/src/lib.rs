@@ -13,7 +13,7 @@ pub mod http;
 pub mod issuer;
 pub mod jwt;
 pub mod place;
-mod process;
+pub mod process;
 pub mod recording;
 pub mod shipped;
 pub mod table;

@@ -6,18 +6,24 @@ use std::process::{Child, Command, Stdio};
 /// A child that ends with this value, and also with this process: a test that keeps its Envoy in a static
 /// never drops it.
 #[derive(Debug)]
-pub(crate) struct Process {
-    pub(crate) child: Child,
-    /// Waits for the end of its input, which is ours, and then ends the child.
+pub struct Process {
+    /// The child itself.
+    pub child: Child,
+    /// Waits for the end of its input, which is ours, and then ends the child, if need be by force.
     watchdog: Child,
 }
 
 impl Process {
-    pub(crate) fn spawn(command: &mut Command) -> Self {
+    /// Starts it.
+    pub fn spawn(command: &mut Command) -> Self {
         // Groups of their own: a Ctrl-C in the terminal is for this process, which then ends the others.
         let child = command.process_group(0).spawn().expect("a command that runs");
         let watchdog = Command::new("sh")
-            .args(["-c", "read -r _; kill -TERM \"$0\"", &child.id().to_string()])
+            .args([
+                "-c",
+                "read -r _; kill -TERM \"$0\" && sleep 5 && kill -KILL \"$0\"",
+                &child.id().to_string(),
+            ])
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())

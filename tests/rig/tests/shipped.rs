@@ -8,6 +8,11 @@ use serde_json::{Value, json};
 #[test]
 fn envoy_and_istio_get_the_same_plugin_configuration() {
     let istio = shipped::yaml("istio/wasmplugin.yaml");
+    let wasm = &shipped::yaml("istio/trafficextension.yaml")["spec"]["wasm"];
+    assert_eq!(wasm["pluginConfig"], istio["spec"]["pluginConfig"]);
+    assert_eq!(wasm["vmConfig"], istio["spec"]["vmConfig"]);
+    let che = &shipped::yaml("istio/che/wasmplugin.yaml")["spec"]["pluginConfig"];
+    assert_eq!(shipped::plugin_config(&shipped::yaml("che/envoy.yaml"))["providers"], che["providers"]);
     assert_eq!(shipped::plugin_config(&shipped::yaml("envoy.yaml")), istio["spec"]["pluginConfig"]);
 }
 

@@ -1,0 +1,58 @@
+//! The filter in a whole Istio, without containers: a real API server, istiod, agents and their Envoys, and the
+//! resources of `envoy/istio/` applied by `kubectl`. `docs/testing.md` says how to run it.
+//!
+//!     cargo run --locked --package mesh [shipped] [table] [life] [keycloak]
+//!
+//! One line for each scenario; the total is the last line.
+
+mod agent;
+mod control_plane;
+mod journey;
+mod keycloak;
+mod life;
+mod load;
+mod manifests;
+mod module;
+mod pairings;
+mod parts;
+mod report;
+mod shipped;
+mod table;
+mod world;
+
+use std::process::ExitCode;
+
+use control_plane::Istiod;
+use report::Report;
+use world::{Workspace, World};
+
+fn main() -> ExitCode {
+    let mut world = match World::start() {
+        Ok(world) => world,
+        Err(fault) => {
+            eprintln!("mesh: {fault}");
+            return ExitCode::FAILURE;
+        }
+    };
+    println!("Istio {} with Envoy {}", Istiod::version(), rig::envoy::binary_version());
+    let mut report = Report::default();
+    let wanted: Vec<_> = std::env::args().skip(1).collect();
+    let is_wanted = |part: &str| wanted.is_empty() || wanted.iter().any(|own| own == part);
+    if is_wanted("shipped") || is_wanted("life") {
+        let mut workspace = Workspace::start(&world);
+        if is_wanted("shipped") {
+            shipped::run(&world, &workspace, &mut report);
+            pairings::run(&world, &workspace, &mut report);
+        }
+        if is_wanted("life") {
+            life::run(&mut world, &mut workspace, &mut report);
+        }
+    }
+    if is_wanted("table") {
+        table::run(&world, &mut report);
+    }
+    if is_wanted("keycloak") {
+        keycloak::run(&world, &mut report);
+    }
+    report.end()
+}

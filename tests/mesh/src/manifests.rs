@@ -1,0 +1,160 @@
+//! The resources of `envoy/istio/`, as they are shipped, with the module, the key and the ports of this run.
+
+use std::fs;
+
+use rig::jwt::Key;
+use rig::repository;
+use serde_json::{Value, json};
+
+use crate::module::Module;
+
+/// The resources of a file of `envoy/istio/`, ready to be applied.
+pub(crate) fn shipped(file: &str, module: &Module) -> Vec<Value> {
+    let path = repository("envoy/istio").join(file);
+    let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let mut resources = parsed(&text);
+    for resource in resources.iter_mut().filter(|resource| is_plugin(resource)) {
+        fit(resource, module);
+    }
+    resources
+}
+
+/// The resources of a YAML text.
+pub(crate) fn parsed(text: &str) -> Vec<Value> {
+    use serde::Deserialize;
+    serde_yaml_ng::Deserializer::from_str(text)
+        .map(|document| Value::deserialize(document).unwrap_or_else(|error| panic!("{error} in {text}")))
+        .filter(|resource| !resource.is_null())
+        .collect()
+}
+
+fn is_plugin(resource: &Value) -> bool {
+    resource["kind"] == "WasmPlugin" || resource["kind"] == "TrafficExtension"
+}
+
+/// What holds the fields of the plugin itself.
+pub(crate) fn plugin(resource: &mut Value) -> &mut Value {
+    let holder = if resource["kind"] == "TrafficExtension" { "/spec/wasm" } else { "/spec" };
+    resource.pointer_mut(holder).expect("a plugin")
+}
+
+/// Its module is the one that was built, its key the one that this run's tokens are signed with.
+fn fit(resource: &mut Value, module: &Module) {
+    let plugin = plugin(resource);
+    plugin["url"] = json!(module.url());
+    plugin["sha256"] = json!(module.sha256());
+    set_key(plugin, &Key::fixed("a").public_pem());
+}
+
+/// The key that is taken from the VM's environment.
+pub(crate) fn set_key(plugin: &mut Value, key: &str) {
+    let variables = plugin["vmConfig"]["env"].as_array_mut().expect("a list of variables");
+    for variable in variables.iter_mut().filter(|variable| variable["name"] == "JWT_PUBLIC_KEY") {
+        variable["value"] = json!(key);
+    }
+}
+
+/// A plugin in front of every workload of a namespace, at that port.
+pub(crate) fn at_port(
+    namespace: &str,
+    name: &str,
+    mode: &str,
+    port: u16,
+    module: &Module,
+    config: &Value,
+) -> Value {
+    json!({
+        "apiVersion": "extensions.istio.io/v1alpha1", "kind": "WasmPlugin",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {
+            "match": [{"mode": mode, "ports": [{"number": port}]}],
+            "phase": "AUTHN", "failStrategy": "FAIL_RELOAD",
+            "url": module.url(), "sha256": module.sha256(),
+            "pluginName": "jwtproxy", "pluginConfig": config,
+        },
+    })
+}
+
+/// The sidecar of the workloads with these labels: a port each, and the upstream behind all of them.
+pub(crate) fn sidecar(namespace: &str, labels: &Value, ports: &[u16], upstream: u16) -> Value {
+    let ingress: Vec<_> = ports
+        .iter()
+        .map(|port| {
+            json!({
+                "port": {"number": port, "protocol": "HTTP", "name": format!("http-{port}")},
+                "bind": "127.0.0.1", "captureMode": "NONE", "defaultEndpoint": format!("127.0.0.1:{upstream}"),
+            })
+        })
+        .collect();
+    json!({
+        "apiVersion": "networking.istio.io/v1", "kind": "Sidecar",
+        "metadata": {"name": "workspace", "namespace": namespace},
+        // Nothing on the way out: without interception its listeners would want the same ports.
+        "spec": {"workloadSelector": {"labels": labels}, "ingress": ingress, "egress": [{"hosts": ["~/*"]}]},
+    })
+}
+
+/// A service of the mesh: the workloads of the namespace with these labels, at these ports.
+pub(crate) fn service(
+    namespace: &str,
+    host: &str,
+    labels: &Value,
+    address: &str,
+    ports: &[u16],
+) -> Vec<Value> {
+    // As injection labels a pod: who has a sidecar gets mutual TLS.
+    let mut tls = labels.clone();
+    tls["security.istio.io/tlsMode"] = json!("istio");
+    let listed: Vec<_> = ports
+        .iter()
+        .map(|port| json!({"number": port, "protocol": "HTTP", "name": format!("http-{port}")}))
+        .collect();
+    vec![
+        json!({
+            "apiVersion": "networking.istio.io/v1", "kind": "WorkloadEntry",
+            "metadata": {"name": "workspace", "namespace": namespace},
+            "spec": {"address": address, "labels": tls, "serviceAccount": "default"},
+        }),
+        json!({
+            "apiVersion": "networking.istio.io/v1", "kind": "ServiceEntry",
+            "metadata": {"name": "workspace", "namespace": namespace},
+            "spec": {"hosts": [host], "ports": listed, "location": "MESH_INTERNAL", "resolution": "STATIC",
+                "workloadSelector": {"labels": labels}},
+        }),
+    ]
+}
+
+/// A service that is no part of the mesh.
+pub(crate) fn outside(namespace: &str, host: &str, port: u16) -> Value {
+    json!({
+        "apiVersion": "networking.istio.io/v1", "kind": "ServiceEntry",
+        "metadata": {"name": "outside", "namespace": namespace},
+        "spec": {"hosts": [host], "location": "MESH_EXTERNAL", "resolution": "STATIC",
+            "ports": [{"number": port, "protocol": "HTTP", "name": "http"}],
+            "endpoints": [{"address": "127.0.0.1"}]},
+    })
+}
+
+/// A gateway at these ports, and the way from there to a port of a service.
+pub(crate) fn gateway(namespace: &str, labels: &Value, ports: &[u16], host: &str, to: u16) -> Vec<Value> {
+    let servers: Vec<_> = ports
+        .iter()
+        .map(|port| {
+            json!({"hosts": ["*"],
+                "port": {"number": port, "protocol": "HTTP", "name": format!("http-{port}")}})
+        })
+        .collect();
+    vec![
+        json!({
+            "apiVersion": "networking.istio.io/v1", "kind": "Gateway",
+            "metadata": {"name": "ingress", "namespace": namespace},
+            "spec": {"selector": labels, "servers": servers},
+        }),
+        json!({
+            "apiVersion": "networking.istio.io/v1", "kind": "VirtualService",
+            "metadata": {"name": "ingress", "namespace": namespace},
+            "spec": {"hosts": ["*"], "gateways": ["ingress"],
+                "http": [{"route": [{"destination": {"host": host, "port": {"number": to}}}]}]},
+        }),
+    ]
+}
