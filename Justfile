@@ -42,6 +42,11 @@ build:
     print(f"{sys.argv[1]}  {len(module)} bytes ({len(module) / 1000:.0f} kB)  sha256 {hashlib.sha256(module).hexdigest()}")
     ' dist/jwtproxy.wasm
 
+# dist/image/: that module as an OCI image, for Istio and Envoy Gateway. `image push REGISTRY/NAME:TAG` sends it there
+[no-exit-message]
+image *push: build
+    @python3 envoy/image.py dist/jwtproxy.wasm dist {{ push }}
+
 # What the module costs beside jwt_authn, a no-op filter and none: tables and plots in dist/bench/
 [no-exit-message]
 bench rounds="15": build && micro
@@ -78,11 +83,12 @@ browser: build
     tests/bring jupyter >/dev/null
     exec "$node" --test --test-concurrency=2 --test-timeout=170000 --test-reporter=spec tests/browser/*.test.mjs
 
-# The same product in its real surroundings: Istio, Keycloak, Theia, JupyterLab. Needs Go, kubectl, Java, Maven, C++
+# The same product in its real surroundings: Istio, Keycloak, Theia, JupyterLab for a while. Needs Go, kubectl, Java, Maven, curl, C++
 [no-exit-message]
 test-deploy: build
     #!/bin/sh
     set -eu
+    PYTHONPATH=tests/image python3 -B -m unittest discover --start-directory tests/image/deploy --pattern '*_test.py'
     node=$(tests/bring node)
     for tool in browser jupyter keycloak mesh theia; do
         tests/bring "$tool" >/dev/null
@@ -93,6 +99,7 @@ test-deploy: build
 # All that must pass
 test: lint demo && browser instructions
     cargo test --locked --workspace
+    python3 -B -m unittest discover --start-directory tests/image --pattern '*_test.py'
     # The oldest Envoy that is supported: once more with it what is called envoy*, for nothing else starts one.
     ENVOY_VERSION=1.36.4 cargo test --locked --workspace --test 'envoy*'
 

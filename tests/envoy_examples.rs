@@ -1,5 +1,6 @@
 //! The examples `envoy/che/envoy.yaml` and `envoy/keycloak/envoy.yaml`, as they are shipped, in a real Envoy. Only
-//! ports, the address and the TLS of the Che server, and the way to the module are a test's.
+//! ports, the address and the TLS of the Che server, the address of Keycloak and who certifies it, and the way to the
+//! module are a test's.
 
 #![expect(
     clippy::arithmetic_side_effects,
@@ -14,8 +15,10 @@ use std::sync::LazyLock;
 
 use rig::envoy::{Envoy, Options, validate_with};
 use rig::http::{self, Response};
+use rig::issuer::{Issuer, Serve};
 use rig::jwt::{Key, mint, now};
 use rig::shipped;
+use rig::tls::{Authority, TlsServer, Valid};
 use rig::upstream::Upstream;
 use serde_json::{Value, json};
 
@@ -437,7 +440,7 @@ fn che_an_environment_that_is_not_whole_is_refused_at_load() {
         options
     };
     for (options, field, reason) in [
-        (che_env(&key, "HS256"), "keys[0].alg", "`HS256` is not known"),
+        (che_env(&key, "HS256"), "keys[0].alg", "HS256 is not among the `algorithms`"),
         (che_env("", "RSA"), "keys[0].env", "CHE_MACHINE_AUTH_SIGNATURE__PUBLIC__KEY is empty"),
         (without(PUBLIC_KEY), "keys[0].env", "CHE_MACHINE_AUTH_SIGNATURE__PUBLIC__KEY is not set"),
         (without(ALGORITHM), "keys[0].alg", "CHE_MACHINE_AUTH_SIGNATURE__ALGORITHM is not set"),
@@ -455,12 +458,12 @@ fn che_an_environment_that_is_not_whole_is_refused_at_load() {
 
 const REALM: &str = "https://keycloak.example.com/realms/NAME";
 
-/// A realm: its keys, and an Envoy that knows them.
+/// A realm: its keys, and an Envoy that fetches them.
 struct Realm {
     envoy: Envoy,
     keys: [(&'static str, Key); 2],
     encryption: Key,
-    _server: Upstream,
+    _servers: (Upstream, Issuer, TlsServer),
 }
 
 static KEYCLOAK: LazyLock<Realm> = LazyLock::new(|| {
@@ -470,9 +473,19 @@ static KEYCLOAK: LazyLock<Realm> = LazyLock::new(|| {
     let mut bootstrap = keycloak_bootstrap();
     shipped::free_ports(&mut bootstrap);
     shipped::set_cluster_port(&mut bootstrap, "upstream", server.port());
-    let jwks = certs(&keys, &encryption);
-    let envoy = Envoy::start_with(bootstrap, &env(&[("KEYCLOAK_JWKS", &jwks)]));
-    Realm { envoy, keys, encryption, _server: server }
+    let issuer = Issuer::start();
+    let jwks = format!("{REALM}/protocol/openid-connect/certs");
+    issuer.serve(
+        "/realms/NAME/.well-known/openid-configuration",
+        Serve::json(&json!({"issuer": REALM, "jwks_uri": jwks})),
+    );
+    issuer.serve("/realms/NAME/protocol/openid-connect/certs", Serve::json(&certs(&keys, &encryption)));
+    let (authority, own) = (Authority::new(Key::fixed("a")), Key::fixed("b"));
+    let certificate = authority.certify(&own, "keycloak.example.com", Valid::Long);
+    let tls = TlsServer::start(&certificate, &own, issuer.port());
+    shipped::lead_here(&mut bootstrap, "keycloak", tls.port(), &authority.certificate());
+    let envoy = Envoy::start(bootstrap);
+    Realm { envoy, keys, encryption, _servers: (server, issuer, tls) }
 });
 
 fn keycloak_bootstrap() -> Value {
@@ -482,7 +495,7 @@ fn keycloak_bootstrap() -> Value {
 }
 
 /// The answer of a realm's endpoint `certs`.
-fn certs(signing: &[(&str, Key)], encryption: &Key) -> String {
+fn certs(signing: &[(&str, Key)], encryption: &Key) -> Value {
     let entry = |kid: &str, key: &Key, purpose: &str, alg: &str| {
         let mut jwk = key.jwk(kid);
         for (name, value) in [("use", purpose), ("alg", alg), ("x5t", "wPbR5f7W3Vf7tS3u0W5rQ0XHcXo")] {
@@ -493,7 +506,7 @@ fn certs(signing: &[(&str, Key)], encryption: &Key) -> String {
     };
     let mut keys = vec![entry("encryption", encryption, "enc", "RSA-OAEP")];
     keys.extend(signing.iter().map(|(kid, key)| entry(kid, key, "sig", "RS256")));
-    json!({ "keys": keys }).to_string()
+    json!({ "keys": keys })
 }
 
 /// The claims of an access token.
@@ -582,13 +595,17 @@ fn keycloak_keys_are_chosen_by_kid_and_use() {
     assert_eq!(refusal_of("RS256", "retired", active), refused(401, "unknown_key"));
     assert_eq!(refusal_of("RS256", "passive", active), refused(401, "invalid_signature"));
     assert_eq!(refusal_of("RS256", "encryption", &realm.encryption), refused(401, "unknown_key"));
-    // A refresh token names a key that only Keycloak has.
-    assert_eq!(refusal_of("HS512", "hmac", active), refused(401, "unknown_key"));
+    // A refresh token names a key that only Keycloak has; to ask for it would not help.
+    assert_eq!(refusal_of("HS512", "hmac", active), refused(401, "algorithm_not_allowed"));
     assert_eq!(refusal_of("HS256", "active", active), refused(401, "algorithm_not_allowed"));
 
     let log = realm.envoy.log();
     let skipped = log.lines().find(|line| line.contains("skipped")).expect("a warning");
-    let says = ["[warning]", "keys[0]", "the key's use says that it does not verify signatures"];
+    let says = [
+        "[warning]",
+        "the keys of provider keycloak",
+        "the key's use says that it does not verify signatures",
+    ];
     assert!(says.iter().all(|part| skipped.contains(part)), "{skipped}");
 }
 
@@ -656,17 +673,13 @@ fn keycloak_the_sign_in_page_fits_the_filter_and_stands_outside_of_it() {
 
 #[test]
 fn the_examples_are_valid_as_they_are_shipped() {
-    let key = Key::fixed("a");
-    let jwks = certs(&[("active", key.clone())], &Key::fixed("b"));
-    for (path, options) in [
-        ("che/envoy.yaml", che_env(&key.public_der_base64(), "RSA")),
-        ("keycloak/envoy.yaml", env(&[("KEYCLOAK_JWKS", &jwks)])),
-    ] {
-        let (accepted, said) = validate_with(shipped::bootstrap(path), &options);
+    let che = che_env(&Key::fixed("a").public_der_base64(), "RSA");
+    for (path, options) in [("che/envoy.yaml", &che), ("keycloak/envoy.yaml", &Options::default())] {
+        let (accepted, said) = validate_with(shipped::bootstrap(path), options);
         assert!(accepted, "{path}: {said}");
-        let (accepted, said) = validate_with(shipped::bootstrap(path), &Options::default());
-        assert!(!accepted && said.contains("is not set in the VM"), "{path}: {said}");
     }
+    let (accepted, said) = validate_with(shipped::bootstrap("che/envoy.yaml"), &Options::default());
+    assert!(!accepted && said.contains("is not set in the VM"), "{said}");
 }
 
 #[test]

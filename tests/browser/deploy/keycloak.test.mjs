@@ -54,7 +54,7 @@ async function startId({ page, origin, idOrigin, ingress }) {
     lastName: "Arden",
     credentials: [{ type: "password", value: PERSON.password }],
   });
-  return { origin: idOrigin, jwks: await realm.jwks(), stop: keycloak.stop };
+  return { origin: idOrigin, stop: keycloak.stop };
 }
 
 before(async () => {

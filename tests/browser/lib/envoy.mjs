@@ -22,16 +22,20 @@ const START_LIMIT_MS = 60_000;
  *   `listeners`, those of the file.
  * - `change`: has the last word on the bootstrap
  * - `env`: Envoy's environment
+ * - `workers`: how many; each gets its share of the connections
  */
-export async function startEnvoy({ file = "envoy.yaml", clusters = {}, listeners, change, env } = {}) {
+export async function startEnvoy({ file = "envoy.yaml", clusters = {}, listeners, change, env, workers = 1 } = {}) {
   const bootstrap = parse(read(join("envoy", file)));
   bootstrap.admin.address.socket_address.port_value = 0;
   if (listeners) bootstrap.static_resources.listeners = copies(bootstrap, listeners);
-  for (const listener of bootstrap.static_resources.listeners) listener.address.socket_address.port_value = 0;
+  for (const listener of bootstrap.static_resources.listeners) {
+    listener.address.socket_address.port_value = 0;
+    if (workers > 1) listener.connection_balance_config = { exact_balance: {} };
+  }
   for (const [name, port] of Object.entries(clusters)) setClusterPort(bootstrap, name, port);
   change?.(bootstrap);
   oldPlaceOfCapabilities(bootstrap);
-  return run(bootstrap, { JWT_PUBLIC_KEY: publicPem, ...env });
+  return run(bootstrap, { JWT_PUBLIC_KEY: publicPem, ...env }, workers);
 }
 
 /** The plugins of a bootstrap, or of a part of it: the objects that hold a `vm_config`. */
@@ -43,6 +47,19 @@ export const pluginConfig = (plugin) => JSON.parse(plugin.configuration.value);
 /** Replaces it. */
 export function setPluginConfig(plugin, config) {
   plugin.configuration.value = JSON.stringify(config);
+}
+
+/**
+ * Leads a cluster that verifies its server to that port of this machine, where a server with the certificate of the
+ * tests is. All else about its TLS stays, the name, too.
+ */
+export function leadHere(bootstrap, name, port) {
+  setClusterPort(bootstrap, name, Number(port));
+  const cluster = bootstrap.static_resources.clusters.find((one) => one.name === name);
+  for (const object of objects(cluster)) if (typeof object.address === "string") object.address = "127.0.0.1";
+  cluster.transport_socket.typed_config.common_tls_context.validation_context.trusted_ca = {
+    filename: repository("tests/browser/lib/certificate.pem"),
+  };
 }
 
 function copies(bootstrap, listeners) {
@@ -112,7 +129,7 @@ const inherited = () =>
     Object.entries(process.env).filter(([name]) => /^(PATH|HOME|TMPDIR|(ENVOY|FUNC_E)_.*)$/.test(name)),
   );
 
-async function run(bootstrap, env) {
+async function run(bootstrap, env, workers) {
   const folder = mkdtempSync(join(tmpdir(), "envoy-"));
   const config = join(folder, "bootstrap.json");
   const adminFile = join(folder, "admin");
@@ -124,7 +141,7 @@ async function run(bootstrap, env) {
     [
       ...(isFuncE() ? ["run"] : []),
       ...["--config-path", config, "--admin-address-path", adminFile, "--disable-hot-restart"],
-      ...["--concurrency", "1", "--file-flush-interval-msec", "20", "--log-level", "info"],
+      ...["--concurrency", String(workers), "--file-flush-interval-msec", "20", "--log-level", "info"],
     ],
     // In the repository, where dist/jwtproxy.wasm of the shipped files is found.
     { cwd: repository(""), env: { ...inherited(), ...env }, stdio: ["ignore", output, output] },
@@ -166,6 +183,17 @@ async function run(bootstrap, env) {
     },
     /** The answer of the admin interface. */
     admin: (path) => fetchText(admin, path),
+    /** A counter of the filter by its name without prefix and suffix, as of the last tick. */
+    async counter(name) {
+      const stat = `wasmcustom.jwtproxy_${name}_total`;
+      const { stats } = JSON.parse(await fetchText(admin, `/stats?format=json&filter=^${stat}$`));
+      return stats.find((one) => one.name === stat)?.value ?? 0;
+    },
+    /** How many connections each worker got. */
+    async connections() {
+      const text = await fetchText(admin, "/stats?filter=worker_[0-9]*.downstream_cx_total");
+      return [...text.matchAll(/^listener\.(?!admin).*: (\d+)$/gm)].map(([, count]) => Number(count));
+    },
     /** All that Envoy has written so far: its log and what its access logs print. */
     log,
     /** Ends it. */

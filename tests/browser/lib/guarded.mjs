@@ -46,5 +46,5 @@ export async function openPage(context) {
 
 /** Waits for what no page shows. */
 export async function until(what, condition) {
-  for (const end = Date.now() + 20_000; !condition(); await sleep(50)) assert.ok(Date.now() < end, what);
+  for (const end = Date.now() + 20_000; !(await condition()); await sleep(50)) assert.ok(Date.now() < end, what);
 }

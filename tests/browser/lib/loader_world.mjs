@@ -3,7 +3,7 @@
 
 import { startApp } from "./app.mjs";
 import { launch } from "./chromium.mjs";
-import { pluginConfig, plugins, setPluginConfig, startEnvoy } from "./envoy.mjs";
+import { leadHere, pluginConfig, plugins, setPluginConfig, startEnvoy } from "./envoy.mjs";
 import { startIngress } from "./ingress.mjs";
 import { startProvider } from "./provider.mjs";
 import { read } from "./repository.mjs";
@@ -17,7 +17,7 @@ import { read } from "./repository.mjs";
  * - `change`: changes Envoy's
  * - `life`: of access tokens, in seconds
  * - `refresh`: whether there are refresh tokens
- * - `startId`: starts another provider: gets `{page, origin, idOrigin, ingress}`, hands back `{origin, jwks, stop}`
+ * - `startId`: starts another provider: gets `{page, origin, idOrigin, ingress}`, hands back `{origin, stop}`
  * - `behind`: starts another application: gets `{loginOrigin}`, hands back `{port, stop}`
  */
 export async function startLoaderWorld({
@@ -50,15 +50,17 @@ export async function startLoaderWorld({
       text
         .replaceAll("https://app.example.com", origin)
         .replaceAll("https://login.example.com", loginOrigin)
-        .replaceAll("https://keycloak.example.com", provider.origin);
+        .replaceAll("https://keycloak.example.com", provider.origin)
+        // As the cluster names it.
+        .replaceAll("keycloak.example.com", new URL(provider.origin).hostname);
 
     const envoy = keep(
       await startEnvoy({
         file: "keycloak/envoy.yaml",
         clusters: { upstream: app.port },
-        env: { KEYCLOAK_JWKS: JSON.stringify(provider.jwks) },
         change(bootstrap) {
           Object.assign(bootstrap, JSON.parse(moved(JSON.stringify(bootstrap))));
+          leadHere(bootstrap, "keycloak", new URL(provider.origin).port);
           const manager = bootstrap.static_resources.listeners[0].filter_chains[0].filters[0].typed_config;
           // The ingress ends TLS.
           manager.xff_num_trusted_hops = 1;

@@ -20,8 +20,9 @@ export async function freePort() {
 }
 
 /**
- * Starts `command` in `folder`, waits until `ready(log)` is true and hands back `{log, stop}`. What it writes is in
- * `folder/log`. `stop` ends it with all that it started, and removes the folder.
+ * Starts `command` in `folder`, waits until `ready(log)` is true and hands back `{log, stop, kill}`. What it writes is
+ * in `folder/log`. `stop` ends it with all that it started, and removes the folder. `kill` gives it no time to end,
+ * and leaves the folder.
  */
 export async function startProcess(name, command, args, { folder, env, ready, limit = 60_000 }) {
   const file = join(folder, "log");
@@ -52,6 +53,11 @@ export async function startProcess(name, command, args, { folder, env, ready, li
   }
   return {
     log,
+    async kill() {
+      kill();
+      await ended;
+      process.off("exit", kill);
+    },
     async stop() {
       end("SIGTERM");
       const timer = setTimeout(kill, 10_000);

@@ -42,12 +42,12 @@ export async function startSite(answer, { tls = false } = {}) {
   };
 }
 
-/** Lets a server listen on a port of this machine that the kernel chooses. `stop` ends it and all that is open. */
-export async function listen(server) {
+/** Lets a server listen on a port of this machine, which the kernel chooses. `stop` ends it and all that is open. */
+export async function listen(server, wanted = 0) {
   const sockets = new Set();
   const keep = (socket) => sockets.add(socket.once("close", () => sockets.delete(socket)));
   server.on("connection", keep).on("secureConnection", keep);
-  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
+  await new Promise((resolve) => server.listen(wanted, "127.0.0.1", resolve));
   const stop = async () => {
     const closed = new Promise((resolve) => server.close(resolve));
     for (const socket of sockets) socket.destroy();

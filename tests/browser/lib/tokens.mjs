@@ -38,5 +38,16 @@ export function mint(claims = {}, signer = key) {
   return `${signed}.${sign("sha256", Buffer.from(signed), signer.secret).toString("base64url")}`;
 }
 
+const readPart = (text) => JSON.parse(Buffer.from(text, "base64url"));
+
 /** Whom a token is about. */
-export const subject = (token) => JSON.parse(Buffer.from(token.split(".")[1], "base64url")).sub;
+export const subject = (token) => readPart(token.split(".")[1]).sub;
+
+/** The `kid` of a token. */
+export const kid = (token) => readPart(token.split(".")[0]).kid;
+
+/** The token with other claims, and the signature of the one that was issued. */
+export function altered(token, claims) {
+  const [header, payload, signature] = token.split(".");
+  return [header, part({ ...readPart(payload), ...claims }), signature].join(".");
+}

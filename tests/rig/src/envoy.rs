@@ -30,11 +30,19 @@ pub struct Options {
     pub log_level: String,
     /// Levels of single components, such as `wasm:debug`.
     pub component_log_level: String,
+    /// How many seconds the connections of what is replaced may live on; Envoy's own default is ten minutes.
+    pub drain_seconds: Option<u32>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { concurrency: 1, env: Vec::new(), log_level: "info".into(), component_log_level: String::new() }
+        Self {
+            concurrency: 1,
+            env: Vec::new(),
+            log_level: "info".into(),
+            component_log_level: String::new(),
+            drain_seconds: None,
+        }
     }
 }
 
@@ -91,6 +99,9 @@ impl Envoy {
         if !options.component_log_level.is_empty() {
             command.arg("--component-log-level").arg(&options.component_log_level);
         }
+        if let Some(seconds) = options.drain_seconds {
+            command.arg("--drain-time-s").arg(seconds.to_string());
+        }
         command.arg("--admin-address-path").arg(&admin_address).arg("--config-path").arg(config);
         command.stdout(log.try_clone().expect("a log file")).stderr(log);
         let mut process = Process::spawn(&mut command);
@@ -141,6 +152,14 @@ impl Envoy {
     /// The answer of the admin interface to a POST, as those want it that change something.
     pub fn admin_post(&self, path: &str) -> String {
         http::request(self.admin, "POST", path, &[], b"").text().into()
+    }
+
+    /// How much memory it takes, in bytes (`VmRSS`); none where the system does not say.
+    pub fn resident_bytes(&self) -> Option<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.process.child.id())).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+        let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+        Some(kilobytes * 1024)
     }
 
     /// All that Envoy has written so far: its log and what its access logs print.

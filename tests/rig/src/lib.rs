@@ -17,6 +17,7 @@ pub mod process;
 pub mod recording;
 pub mod shipped;
 pub mod table;
+pub mod tls;
 pub mod upstream;
 mod wire;
 

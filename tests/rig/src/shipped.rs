@@ -31,6 +31,11 @@ pub fn yaml(path: impl AsRef<Path>) -> Value {
     serde_yaml_ng::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
+/// A piece of such a file.
+pub fn parse(yaml: &str) -> Value {
+    serde_yaml_ng::from_str(yaml).unwrap_or_else(|error| panic!("{error}: {yaml}"))
+}
+
 /// Lets the kernel choose the port of every listener.
 pub fn free_ports(bootstrap: &mut Value) {
     for listener in list(bootstrap, "/static_resources/listeners") {
@@ -58,6 +63,23 @@ pub fn add_cluster(bootstrap: &mut Value, name: &str, port: u16) {
         "load_assignment": {"cluster_name": name, "endpoints": [
             {"lb_endpoints": [{"endpoint": {"address": address}}]}]},
     }));
+}
+
+/// Leads a cluster that verifies its server to that port of this machine, where a server of that authority (in PEM) is: all
+/// else about its TLS stays, the name, too.
+pub fn lead_here(bootstrap: &mut Value, cluster: &str, port: u16, authority: &str) {
+    set_cluster_port(bootstrap, cluster, port);
+    let clusters = list(bootstrap, "/static_resources/clusters");
+    let cluster = clusters.iter_mut().find(|other| other["name"] == cluster).expect("the cluster");
+    each(cluster, &mut |object| {
+        object.entry("address").and_modify(|value| {
+            if value.is_string() {
+                *value = json!("127.0.0.1");
+            }
+        });
+    });
+    let tls = "/transport_socket/typed_config/common_tls_context/validation_context/trusted_ca";
+    *cluster.pointer_mut(tls).expect("an authority") = json!({"inline_string": authority});
 }
 
 /// The connection manager of the first listener.
