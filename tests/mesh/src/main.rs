@@ -1,7 +1,7 @@
 //! The filter in a whole Istio, without containers: a real API server, istiod, agents and their Envoys, and the
 //! resources of `envoy/istio/` applied by `kubectl`. `docs/testing.md` says how to run it.
 //!
-//!     cargo run --locked --package mesh [shipped] [table] [life]
+//!     cargo run --locked --package mesh [shipped] [table] [life] [oci]
 //!
 //! One line for each scenario; the total is the last line.
 
@@ -12,7 +12,9 @@ mod life;
 mod load;
 mod manifests;
 mod module;
+mod oci;
 mod parts;
+mod registry;
 mod report;
 mod shipped;
 mod table;
@@ -45,6 +47,9 @@ fn main() -> ExitCode {
     }
     if is_wanted("table") {
         table::run(&world, &mut report);
+    }
+    if is_wanted("oci") {
+        oci::run(&world, &mut report);
     }
     report.end()
 }

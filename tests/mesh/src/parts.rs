@@ -33,7 +33,11 @@ impl Parts {
     }
 }
 
-fn bring(what: &str) -> Result<PathBuf, String> {
+/// Where `tests/bring` has put it.
+///
+/// # Errors
+/// Nowhere: it has said why.
+pub(crate) fn bring(what: &str) -> Result<PathBuf, String> {
     let output = Command::new(repository("tests/bring")).arg(what).stderr(Stdio::inherit()).output();
     let output = output.map_err(|error| format!("tests/bring: {error}"))?;
     if !output.status.success() {
