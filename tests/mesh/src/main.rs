@@ -1,13 +1,14 @@
 //! The filter in a whole Istio, without containers: a real API server, istiod, agents and their Envoys, and the
 //! resources of `envoy/istio/` applied by `kubectl`. `docs/testing.md` says how to run it.
 //!
-//!     cargo run --locked --package mesh [shipped] [table] [life] [oci]
+//!     cargo run --locked --package mesh [shipped] [table] [life] [oci] [keys]
 //!
 //! One line for each scenario; the total is the last line.
 
 mod agent;
 mod control_plane;
 mod journey;
+mod keys;
 mod life;
 mod load;
 mod manifests;
@@ -50,6 +51,9 @@ fn main() -> ExitCode {
     }
     if is_wanted("oci") {
         oci::run(&world, &mut report);
+    }
+    if is_wanted("keys") {
+        keys::run(&world, &mut report);
     }
     report.end()
 }
