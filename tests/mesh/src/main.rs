@@ -1,7 +1,7 @@
 //! The filter in a whole Istio, without containers: a real API server, istiod, agents and their Envoys, and the
 //! resources of `envoy/istio/` applied by `kubectl`. `docs/testing.md` says how to run it.
 //!
-//!     cargo run --locked --package mesh [shipped] [table] [life] [oci] [keys]
+//!     cargo run --locked --package mesh [shipped] [table] [life] [oci] [keys] [versions]
 //!
 //! One line for each scenario; the total is the last line.
 
@@ -19,6 +19,7 @@ mod registry;
 mod report;
 mod shipped;
 mod table;
+mod versions;
 mod world;
 
 use std::process::ExitCode;
@@ -54,6 +55,9 @@ fn main() -> ExitCode {
     }
     if is_wanted("keys") {
         keys::run(&world, &mut report);
+    }
+    if is_wanted("versions") {
+        versions::run(&world, &mut report);
     }
     report.end()
 }
