@@ -94,6 +94,7 @@ test-deploy: build
     for tool in browser jupyter keycloak mesh theia; do
         tests/bring "$tool" >/dev/null
     done
+    tests/func-e
     cargo run --locked --quiet --package mesh
     exec "$node" --test --test-concurrency=2 --test-timeout=600000 --test-reporter=spec tests/browser/deploy/*.test.mjs
 

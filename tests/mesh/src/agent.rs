@@ -29,6 +29,7 @@ pub(crate) struct Pod {
 pub(crate) struct Agent {
     part: Part,
     admin: u16,
+    status: u16,
     _folder: TempDir,
 }
 
@@ -91,13 +92,15 @@ impl Agent {
             .env("ISTIO_META_CLUSTER_ID", "Kubernetes")
             .env("ISTIO_META_INTERCEPTION_MODE", "NONE")
             .env("ISTIO_METAJSON_LABELS", pod.labels.to_string())
+            // The registries of this machine speak plain HTTP.
+            .env("WASM_INSECURE_REGISTRIES", "*")
             .env("ENVOY_PROMETHEUS_PORT", prometheus.to_string())
             .env("ENVOY_STATUS_PORT", envoy_status.to_string())
             .env("PROXY_CONFIG", config.to_string());
         let mut part = Part::start(&mut command, &folder.path().join("log"));
         let answers = || crate::control_plane::status(admin, "/server_info") == Some(200);
         part.wait("an agent", START_LIMIT, answers);
-        Self { part, admin, _folder: folder }
+        Self { part, admin, status, _folder: folder }
     }
 
     /// All that the agent and its Envoy have written.
@@ -108,6 +111,12 @@ impl Agent {
     /// What Envoy's admin interface says.
     pub(crate) fn admin(&self, path: &str) -> String {
         http::request(self.admin, "GET", path, &[], b"").text().into()
+    }
+
+    /// The lines of the agent's own metrics that begin so.
+    pub(crate) fn metrics(&self, prefix: &str) -> Vec<String> {
+        let answer = http::request(self.status, "GET", "/stats/prometheus", &[], b"");
+        answer.text().lines().filter(|line| line.starts_with(prefix)).map(str::to_owned).collect()
     }
 
     /// The first line of the log that holds that text, without its time.

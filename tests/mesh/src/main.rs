@@ -1,7 +1,7 @@
 //! The filter in a whole Istio, without containers: a real API server, istiod, agents and their Envoys, and the
 //! resources of `envoy/istio/` applied by `kubectl`. `docs/testing.md` says how to run it.
 //!
-//!     cargo run --locked --package mesh [shipped] [table] [life] [keycloak]
+//!     cargo run --locked --package mesh [shipped] [table] [life] [keycloak] [oci] [keys] [versions]
 //!
 //! One line for each scenario; the total is the last line.
 
@@ -9,15 +9,19 @@ mod agent;
 mod control_plane;
 mod journey;
 mod keycloak;
+mod keys;
 mod life;
 mod load;
 mod manifests;
 mod module;
+mod oci;
 mod pairings;
 mod parts;
+mod registry;
 mod report;
 mod shipped;
 mod table;
+mod versions;
 mod world;
 
 use std::process::ExitCode;
@@ -53,6 +57,15 @@ fn main() -> ExitCode {
     }
     if is_wanted("keycloak") {
         keycloak::run(&world, &mut report);
+    }
+    if is_wanted("oci") {
+        oci::run(&world, &mut report);
+    }
+    if is_wanted("keys") {
+        keys::run(&world, &mut report);
+    }
+    if is_wanted("versions") {
+        versions::run(&world, &mut report);
     }
     report.end()
 }

@@ -34,10 +34,10 @@ impl Parts {
     }
 }
 
-/// What `tests/bring` brings by that name.
+/// Where `tests/bring` has put it.
 ///
 /// # Errors
-/// It could not: it has said why.
+/// Nowhere: it has said why.
 pub(crate) fn bring(what: &str) -> Result<PathBuf, String> {
     let output = Command::new(repository("tests/bring")).arg(what).stderr(Stdio::inherit()).output();
     let output = output.map_err(|error| format!("tests/bring: {error}"))?;
