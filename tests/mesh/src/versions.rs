@@ -18,9 +18,14 @@ use crate::world::{World, guarded, settled, status_with};
 
 const NAMESPACE: &str = "versions";
 /// An Envoy, and the Istio that has its minor version.
-const VERSIONS: [(&str, &str); 4] =
-    [("1.36.4", "1.28"), ("1.37.0", "1.29"), ("1.39.3", "1.31"), ("1.40.0", "1.32, in development")];
-/// What the package index has of Envoy 1.38 was built without V8.
+const VERSIONS: [(&str, &str); 5] = [
+    ("1.36.4", "1.28"),
+    ("1.37.0", "1.29"),
+    ("1.38.2", "1.30"),
+    ("1.39.3", "1.31"),
+    ("1.40.0", "1.32, in development"),
+];
+/// What the package index has as 1.38.3 was built without V8.
 const WITHOUT_V8: (&str, &str) = ("1.38.3", "1.30");
 const NO_V8: &str = "Envoy was compiled without support for it";
 const PATIENCE: Duration = Duration::from_secs(20);
