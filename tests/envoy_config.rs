@@ -115,6 +115,8 @@ fn istio(istiod: Istiod) {
     shipped::publish(&file, &resources(&wrong, istiod, 2));
     let log = envoy.log_with("the configuration is refused");
     assert!(log.contains("public_paths[0]: this matches every path"), "{log}");
+    let counted = envoy.admin("/stats?filter=configuration_refused");
+    assert_eq!(counted.trim(), "wasmcustom.jwtproxy_configuration_refused_total: 1");
     for _ in 0..5 {
         assert_eq!(status(port, "/app", None), 401);
         assert_eq!(status(port, "/app", Some("login")), 200);

@@ -100,6 +100,14 @@ impl Metrics {
     }
 }
 
+/// A configuration was refused, in this worker or on the main thread, which tries it first.
+pub(super) fn count_refused_configuration() {
+    if let Ok(counter) = hostcalls::define_metric(MetricType::Counter, "jwtproxy_configuration_refused_total")
+    {
+        let _ = hostcalls::increment_metric(counter, 1);
+    }
+}
+
 /// The last counts of a configuration that another one replaces.
 impl Drop for Metrics {
     fn drop(&mut self) {

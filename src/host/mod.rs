@@ -80,6 +80,7 @@ impl RootContext for Root {
             Ok(policy) => policy,
             Err(fault) => {
                 error!("jwtproxy: the configuration is refused: {fault}");
+                metrics::count_refused_configuration();
                 return false;
             }
         };

@@ -117,6 +117,8 @@ fn wrong(world: &World, workspace: &mut Workspace, report: &mut Report, change: 
         sleep(AFTERWARDS);
         let figures = load.end()?.without_errors()?;
         ensure(counted.is_some(), || "istiod counts no NACK".into())?;
+        let own = workspace.sidecar.admin("/stats?filter=jwtproxy_configuration_refused");
+        ensure(own.contains("jwtproxy_configuration_refused_total: 1"), || format!("our counter: {own}"))?;
         let line = workspace.sidecar.said(WRONG).unwrap_or_default();
         println!("      agent's log: {}", short(&line));
         println!("      istiod's metrics: {}", rejects(world).join("; "));
