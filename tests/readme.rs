@@ -69,6 +69,29 @@ fn every_reason_is_in_the_list() {
     assert!(reasons > 20, "only {reasons} reasons were found");
 }
 
+/// The page on Istio names the files that the mesh is given, and no others.
+#[test]
+fn the_manifests_are_named_and_tried() {
+    let page = read("docs/istio.md");
+    let tried: String = ["shipped", "pairings", "life", "keycloak"]
+        .iter()
+        .map(|name| read(&format!("tests/mesh/src/{name}.rs")))
+        .collect();
+    let folder =
+        fs::read_dir(repository("envoy/istio")).unwrap_or_else(|error| panic!("envoy/istio: {error}"));
+    for entry in folder.flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        assert!(page.contains(&format!("`{name}`")) || page.contains(&format!("`{name}/`")), "{name}");
+        // The overlay of Che stands on the base.
+        assert!(name == "base" || tried.contains(&name), "no mesh is given {name}");
+    }
+    for path in
+        page.split("envoy/istio/").skip(1).filter_map(|rest| rest.split([' ', ')', '`', ']', '\n']).next())
+    {
+        assert!(repository(format!("envoy/istio/{path}")).exists(), "envoy/istio/{path}");
+    }
+}
+
 #[test]
 fn what_it_links_to_is_there() {
     for page in [
