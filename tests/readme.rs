@@ -73,13 +73,12 @@ fn every_reason_is_in_the_list() {
 #[test]
 fn the_manifests_are_named_and_tried() {
     let page = read("docs/istio.md");
-    let tried: String = ["shipped", "pairings", "life", "keycloak"]
-        .iter()
-        .map(|name| read(&format!("tests/mesh/src/{name}.rs")))
-        .collect();
-    let folder =
-        fs::read_dir(repository("envoy/istio")).unwrap_or_else(|error| panic!("envoy/istio: {error}"));
-    for entry in folder.flatten() {
+    let folder = |path: &str| {
+        let entries = fs::read_dir(repository(path)).unwrap_or_else(|error| panic!("{path}: {error}"));
+        entries.flatten()
+    };
+    let tried: String = folder("tests/mesh/src").map(|file| read(file.path())).collect();
+    for entry in folder("envoy/istio") {
         let name = entry.file_name().to_string_lossy().into_owned();
         assert!(page.contains(&format!("`{name}`")) || page.contains(&format!("`{name}/`")), "{name}");
         // The overlay of Che stands on the base.
@@ -116,6 +115,7 @@ fn what_it_links_to_is_there() {
     }
 }
 
-fn read(path: &str) -> String {
-    fs::read_to_string(repository(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+fn read(path: impl AsRef<Path>) -> String {
+    let path = path.as_ref();
+    fs::read_to_string(repository(path)).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }

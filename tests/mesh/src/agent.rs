@@ -1,7 +1,7 @@
 //! Istio's agent and the Envoy that it starts: what runs in a pod as `istio-proxy`.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::control_plane::{Cluster, Istiod};
-use crate::parts::{Part, Parts, free_ports};
+use crate::parts::{Part, Parts, free_port, free_ports, is_free};
 
 /// What an agent is.
 #[derive(Clone, Debug)]
@@ -24,11 +24,20 @@ pub(crate) struct Pod {
     pub(crate) workers: u32,
 }
 
+/// `pilot-agent request` asks at one of these ports and at no other.
+const ADMIN_PORTS: [u16; 4] = [15_000, 15_020, 15_021, 15_004];
+
+/// One of them where it is free, else any.
+fn admin_port() -> u16 {
+    let asked = ADMIN_PORTS.into_iter().find(|port| is_free(*port));
+    asked.unwrap_or_else(free_port)
+}
+
 /// A running agent. It takes its Envoy along when it ends.
 #[derive(Debug)]
 pub(crate) struct Agent {
     part: Part,
-    admin: u16,
+    pub(crate) admin: u16,
     status: u16,
     _folder: TempDir,
 }
@@ -64,7 +73,8 @@ impl Agent {
         };
         write("var/run/secrets/tokens/istio-token", token.trim());
         write("var/run/secrets/istio/root-cert.pem", &root);
-        let [admin, status, prometheus, envoy_status] = free_ports(4).try_into().expect("four ports");
+        let [status, prometheus, envoy_status] = free_ports(3).try_into().expect("three ports");
+        let admin = admin_port();
         let config = json!({
             "discoveryAddress": istiod.address(), "controlPlaneAuthPolicy": "MUTUAL_TLS",
             "binaryPath": parts.envoy, "configPath": folder.path().join("envoy"),
@@ -106,6 +116,11 @@ impl Agent {
     /// All that the agent and its Envoy have written.
     pub(crate) fn log(&self) -> String {
         self.part.log()
+    }
+
+    /// Where it writes that.
+    pub(crate) fn log_file(&self) -> &Path {
+        self.part.log_file()
     }
 
     /// What Envoy's admin interface says.

@@ -17,7 +17,7 @@ const START_LIMIT: Duration = Duration::from_mins(2);
 /// A cluster: what `kubectl` talks to.
 #[derive(Debug)]
 pub(crate) struct Cluster {
-    kubeconfig: PathBuf,
+    pub(crate) kubeconfig: PathBuf,
     _api_server: Part,
     pub(crate) folder: TempDir,
 }

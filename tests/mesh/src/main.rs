@@ -1,7 +1,7 @@
 //! The filter in a whole Istio, without containers: a real API server, istiod, agents and their Envoys, and the
 //! resources of `envoy/istio/` applied by `kubectl`. `docs/testing.md` says how to run it.
 //!
-//!     cargo run --locked --package mesh [shipped] [table] [life] [keycloak] [oci] [keys] [versions]
+//!     cargo run --locked --package mesh [shipped] [page] [table] [life] [keycloak] [oci] [keys] [versions]
 //!
 //! One line for each scenario; the total is the last line.
 
@@ -15,6 +15,7 @@ mod load;
 mod manifests;
 mod module;
 mod oci;
+mod page;
 mod pairings;
 mod parts;
 mod registry;
@@ -42,11 +43,14 @@ fn main() -> ExitCode {
     let mut report = Report::default();
     let wanted: Vec<_> = std::env::args().skip(1).collect();
     let is_wanted = |part: &str| wanted.is_empty() || wanted.iter().any(|own| own == part);
-    if is_wanted("shipped") || is_wanted("life") {
+    if ["shipped", "page", "life"].into_iter().any(is_wanted) {
         let mut workspace = Workspace::start(&world);
         if is_wanted("shipped") {
             shipped::run(&world, &workspace, &mut report);
             pairings::run(&world, &workspace, &mut report);
+        }
+        if is_wanted("page") {
+            page::run(&world, &workspace, &mut report);
         }
         if is_wanted("life") {
             life::run(&mut world, &mut workspace, &mut report);

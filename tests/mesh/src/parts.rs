@@ -66,6 +66,10 @@ impl Part {
         String::from_utf8_lossy(&std::fs::read(&self.log).expect("the log file")).into_owned()
     }
 
+    pub(crate) fn log_file(&self) -> &Path {
+        &self.log
+    }
+
     /// Ends it.
     pub(crate) fn stop(&mut self) {
         // It may have ended by itself.
@@ -104,8 +108,13 @@ pub(crate) fn free_ports(count: usize) -> Vec<u16> {
     let spread = u16::try_from(std::process::id() % 100).expect("fits") * 100;
     let mut candidates = (0..=u16::MAX)
         .map(|_| 20_000 + (spread + NEXT.fetch_add(1, Ordering::Relaxed)) % 12_000)
-        .filter(|port| TcpListener::bind((Ipv4Addr::UNSPECIFIED, *port)).is_ok());
+        .filter(|port| is_free(*port));
     (0..count).map(|_| candidates.next().expect("a free port")).collect()
+}
+
+/// Whether nobody listens there.
+pub(crate) fn is_free(port: u16) -> bool {
+    TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).is_ok()
 }
 
 /// One of them.
