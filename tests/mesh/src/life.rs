@@ -8,7 +8,7 @@ use rig::jwt::{Key, mint, now};
 use rig::place::{bytes, good, token};
 use serde_json::{Value, json};
 
-use crate::load::{Load, usual, with_keys};
+use crate::load::{Load, until_mended, usual, with_keys};
 use crate::parts::until;
 use crate::report::{Report, ensure};
 use crate::world::{Workspace, World, guarded, settled, sidecar_pod, status_with};
@@ -129,24 +129,40 @@ fn wrong(world: &World, workspace: &mut Workspace, report: &mut Report, change: 
         }
         Ok(format!("the old one serves on, the reason in the log after {} ms; {figures}", said.as_millis()))
     });
+    report.scenario("a wrong configuration, then the resource deleted and the right one applied", || {
+        // Envoy still has what it refused, for as long as the listener before is drained, and refuses for it the one that
+        // comes with the resource; Istio does not send that again before something about the listener changes.
+        let open = anew(world, workspace, change, &[])?;
+        ensure(open == Some(200), || format!("{open:?}: is it mended? Say so in docs/istio.md"))?;
+        let lock = crate::pairings::second_lock(world);
+        let locked = anew(world, workspace, change, &lock);
+        world.cluster.delete(&lock);
+        let locked = locked?;
+        ensure(locked == Some(403), || format!("with a second lock: {locked:?}"))?;
+        Ok("open without a token; with request_authentication.yaml 403; guarded after `kubectl annotate`"
+            .into())
+    });
     report.scenario("a wrong configuration as the first one, at a workload that runs", || {
         world.cluster.delete(&plugin);
         settled(port, &[(None, 200)])?;
-        // Envoy refuses the listener with the plugin and keeps the one without, whatever `failStrategy` says; and it is
-        // not sent again when only the plugin's configuration changes.
-        world.cluster.apply(&wrong);
-        sleep(Duration::from_secs(3));
-        let first = status_with(port, "/notes", None);
-        world.cluster.apply(&plugin);
-        sleep(Duration::from_secs(3));
-        let mended = status_with(port, "/notes", None);
-        world.cluster.delete(&plugin);
-        sleep(Duration::from_secs(1));
-        world.cluster.apply(&plugin);
+        // Envoy knows filters by their names: of this one it never had another configuration.
+        let [first, mended] = [&wrong, &plugin].map(|plugin| {
+            let mut plugin = plugin.clone();
+            plugin[0]["metadata"]["name"] = json!("first");
+            plugin
+        });
+        world.cluster.apply(&first);
+        let closed = settled(port, &[(None, 500), (Some(good()), 500)])?;
+        let load = Load::start(port, until_mended());
+        sleep(AFTERWARDS);
+        world.cluster.apply(&mended);
         let took = guarded(port)?;
+        sleep(AFTERWARDS);
+        let figures = load.end()?;
+        world.cluster.delete(&mended);
         Ok(format!(
-            "it stays open ({first:?}), and also when the right one is applied ({mended:?}); \
-             guarded {} ms after it was deleted and applied anew",
+            "500 to everything after {} ms, guarded {} ms after the right one was applied; {figures}",
+            closed.as_millis(),
             took.as_millis()
         ))
     });
@@ -164,6 +180,36 @@ fn wrong(world: &World, workspace: &mut Workspace, report: &mut Report, change: 
         let took = guarded(port)?;
         Ok(format!("closed ({found:?}); guarded {} ms after the right one was applied", took.as_millis()))
     });
+}
+
+/// What becomes of a request without a token when somebody mends a wrong configuration so, beside these resources.
+fn anew(
+    world: &World,
+    workspace: &Workspace,
+    change: &Change<'_>,
+    beside: &[Value],
+) -> Result<Option<u16>, String> {
+    let [port, _] = workspace.ports;
+    let hand_on = |spec: &mut Value| {
+        spec["pluginConfig"]["forward_token"] = json!({"header": "authorization", "scheme": "Bearer"});
+    };
+    let plugin = change(&hand_on);
+    let wrong = change(&|spec| spec["pluginConfig"]["providers"][0][WRONG] = json!(["workspace"]));
+    world.cluster.apply(&[beside, &plugin].concat());
+    guarded(port)?;
+    // Envoy says so each time; the filter has its say once for the same configuration.
+    let refusals = || workspace.sidecar.log().matches("failed to load").count();
+    let before = refusals();
+    world.cluster.apply(&wrong);
+    until(Duration::from_secs(20), || refusals() > before).ok_or("the agent's log never says why")?;
+    world.cluster.delete(&plugin);
+    settled(port, &[(None, if beside.is_empty() { 200 } else { 403 })])?;
+    world.cluster.apply(&plugin);
+    sleep(Duration::from_secs(5));
+    let found = status_with(port, "/notes", None);
+    world.cluster.run(&["annotate", "--overwrite", "-n", "workspaces", "wasmplugin/jwtproxy", "again=1"]);
+    guarded(port)?;
+    Ok(found)
 }
 
 type Change<'a> = dyn Fn(&dyn Fn(&mut Value)) -> Vec<Value> + 'a;

@@ -15,6 +15,14 @@ use crate::world::{
     Workspace, World, get, guarded, guarded_behind, settled, status_with, token_of, while_applied,
 };
 
+/// Istio's own check of the tokens that key a signs.
+pub(crate) fn second_lock(world: &World) -> Vec<Value> {
+    let mut pairing = world.shipped("request_authentication.yaml");
+    pairing[0]["spec"]["jwtRules"][0]["jwks"] =
+        json!(json!({"keys": [Key::fixed("a").jwk("a")]}).to_string());
+    pairing
+}
+
 pub(crate) fn run(world: &World, workspace: &Workspace, report: &mut Report) {
     let [port, _] = workspace.ports;
     let mut with = |name: &str, resources: Vec<Value>, check: &dyn Fn() -> Result<String, String>| {
@@ -38,9 +46,7 @@ pub(crate) fn run(world: &World, workspace: &Workspace, report: &mut Report) {
     let mut hands_on = plugin.clone();
     manifests::plugin(&mut hands_on[0])["pluginConfig"]["forward_token"] =
         json!({"header": "authorization", "scheme": "Bearer"});
-    let mut pairing = world.shipped("request_authentication.yaml");
-    pairing[0]["spec"]["jwtRules"][0]["jwks"] =
-        json!(json!({"keys": [Key::fixed("a").jwk("a")]}).to_string());
+    let pairing = second_lock(world);
     with("request_authentication.yaml behind wasmplugin.yaml", [hands_on, pairing.clone()].concat(), &|| {
         settled(port, &[(None, 401), (Some(token_of("alice")), 200), (Some(token_of("carol")), 403)])?;
         let found = get(port, "/notes", &[("cookie", &cookie(&token_of("alice")))]);
