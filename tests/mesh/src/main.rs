@@ -17,6 +17,7 @@ mod module;
 mod oci;
 mod pairings;
 mod parts;
+mod realm;
 mod registry;
 mod report;
 mod shipped;
