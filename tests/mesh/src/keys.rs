@@ -5,7 +5,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use rig::http;
-use rig::issuer::Issuer;
+use rig::issuer::{Issuer, Serve};
 use rig::jwt::{Key, mint, now};
 use rig::place::{bearer, bytes};
 use rig::tls::{Authority, TlsServer, Valid};
@@ -13,14 +13,18 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::agent::{Agent, Pod};
-use crate::manifests;
+use crate::manifests::{self, ISSUER, Ways};
 use crate::parts::{free_ports, until};
 use crate::report::{Report, ensure};
 use crate::world::{World, settled};
 
 const NAMESPACE: &str = "issuers";
-const HOST: &str = "issuer.internal";
+/// The issuer of `issuer.yaml`.
+const NAME: &str = "https://keycloak.example.com/realms/people";
+const DOCUMENT: &str = "/realms/people/.well-known/openid-configuration";
 const JWKS: &str = "/certs";
+/// What the workload sees of the mesh: its own namespace.
+const OWN: &str = "./*";
 /// A `kid` that is not known makes the keys be fetched once more, this long after the last time at the earliest.
 const BETWEEN_FETCHES: Duration = Duration::from_secs(11);
 const REQUESTS: usize = 40;
@@ -32,29 +36,32 @@ struct Place<'a> {
     tls: TlsServer,
     folder: TempDir,
     port: u16,
-    /// What the service of the issuer is called by in the mesh.
-    at: u16,
+    ways: Ways,
 }
 
 pub(crate) fn run(world: &World, report: &mut Report) {
-    let [port, at] = free_ports(2).try_into().expect("two ports");
+    let [port, of_filter, of_programs] = free_ports(3).try_into().expect("three ports");
     let issuer = Issuer::start();
+    let uri = format!("https://{ISSUER}{JWKS}");
+    issuer.serve(DOCUMENT, Serve::json(&json!({"issuer": NAME, "jwks_uri": uri})));
     issuer.serve_keys(JWKS, &[Key::fixed("b").jwk("1")]);
-    let tls = TlsServer::start(&certificate(HOST), &server(), issuer.port());
-    let place = Place { world, issuer, tls, folder: TempDir::new().expect("a temporary folder"), port, at };
+    let tls = TlsServer::start(&certificate(ISSUER), &server(), issuer.port());
+    let folder = TempDir::new().expect("a temporary folder");
+    let place = Place { world, issuer, tls, folder, port, ways: Ways { of_filter, of_programs } };
     world.cluster.namespace(NAMESPACE, "default");
-    world.cluster.apply(&place.resources("./issuer.internal"));
+    world.cluster.apply(&place.resources(OWN));
 
-    report.scenario("keys by a ServiceEntry, verified by a DestinationRule", || place.rotation());
+    report
+        .scenario("issuer.yaml: keys by a ServiceEntry, verified by a DestinationRule", || place.rotation());
     report.scenario("keys of an issuer with a certificate of another name", || {
         place.tls.show(&certificate("evil.internal"), &server());
-        place.without_keys(&|| place.tls.show(&certificate(HOST), &server()))
+        place.without_keys(&|| place.tls.show(&certificate(ISSUER), &server()))
     });
     report.scenario("keys of an issuer that the Sidecar resource hides", || {
         world.cluster.apply(&place.resources("other/*"));
-        place.without_keys(&|| world.cluster.apply(&place.resources("./issuer.internal")))
+        place.without_keys(&|| world.cluster.apply(&place.resources(OWN)))
     });
-    world.cluster.delete(&[place.plugin()]);
+    world.cluster.delete(&place.resources(OWN));
 }
 
 impl Place<'_> {
@@ -68,50 +75,23 @@ impl Place<'_> {
         })
     }
 
-    /// The way to the issuer, and the plugin; `seen` is what the workload sees of the mesh.
+    /// `issuer.yaml`, with machines of a workspace; `seen` is what the workload sees of the mesh.
     fn resources(&self, seen: &str) -> Vec<Value> {
         let authority = self.folder.path().join("authority.pem");
         fs::write(&authority, Authority::new(Key::fixed("a")).certificate()).expect("a file");
         let labels = json!({"app": "workspace"});
         let mut sidecar = manifests::sidecar(NAMESPACE, &labels, &[self.port], self.world.upstream.port());
         sidecar["spec"]["egress"] = json!([{"hosts": [seen]}]);
-        vec![
-            sidecar,
-            json!({
-                "apiVersion": "networking.istio.io/v1", "kind": "ServiceEntry",
-                "metadata": {"name": "issuer", "namespace": NAMESPACE},
-                "spec": {"hosts": [HOST], "location": "MESH_EXTERNAL", "resolution": "STATIC",
-                    "ports": [{"number": self.at, "targetPort": self.tls.port(), "protocol": "HTTPS", "name": "https"}],
-                    "endpoints": [{"address": "127.0.0.1"}]},
-            }),
-            json!({
-                "apiVersion": "networking.istio.io/v1", "kind": "DestinationRule",
-                "metadata": {"name": "issuer", "namespace": NAMESPACE},
-                "spec": {"host": HOST, "trafficPolicy": {"tls": {"mode": "SIMPLE", "sni": HOST,
-                    "caCertificates": authority, "subjectAltNames": [HOST]}}},
-            }),
-            self.plugin(),
-        ]
-    }
-
-    fn plugin(&self) -> Value {
-        let mut plugin = self.world.shipped("wasmplugin.yaml").remove(0);
-        plugin["metadata"]["namespace"] = json!(NAMESPACE);
-        let config = &mut plugin["spec"]["pluginConfig"];
-        config["providers"] = json!([
-            {
-                "name": "people", "issuer": "https://issuer.internal", "audiences": ["workspace"],
-                "algorithms": ["RS256", "ES256"], "claim_headers": {"x-jwt-sub": "sub"},
-                "remote_jwks": {"uri": format!("https://{HOST}{JWKS}"),
-                    "cluster": format!("outbound|{}||{HOST}", self.at)},
-            },
-            {
-                "name": "machines", "issuer": "machines", "keys": [{"env": "JWT_PUBLIC_KEY"}],
-                "required_header": {"kind": "machine_token"}, "required_claims": {"wsid": "workspace123"},
-                "require_exp": false, "subject_claim": "uid", "claim_headers": {"x-machine": "uid"},
-            },
-        ]);
-        plugin
+        let mut resources =
+            manifests::issuer(&self.world.module, NAMESPACE, self.ways, self.tls.port(), &authority);
+        let plugin = resources.last_mut().expect("a plugin");
+        plugin["spec"]["pluginConfig"]["providers"][1] = json!({
+            "name": "machines", "issuer": "machines", "keys": [{"env": "JWT_PUBLIC_KEY"}],
+            "required_header": {"kind": "machine_token"}, "required_claims": {"wsid": "workspace123"},
+            "require_exp": false, "subject_claim": "uid", "claim_headers": {"x-machine": "uid"},
+        });
+        resources.push(sidecar);
+        resources
     }
 
     fn rotation(&self) -> Result<String, String> {
@@ -133,8 +113,8 @@ impl Place<'_> {
         self.ask(&machine("b", "workspace123"), 401)?;
         let fetched = self.issuer.requests(JWKS);
         ensure(fetched == 2, || format!("{fetched} fetches by 2 workers"))?;
-        let shown = agent.admin(&format!("/clusters?filter=outbound.{}..{HOST}", self.at));
-        ensure(shown.contains(HOST), || format!("no such cluster: {shown}"))?;
+        let shown = agent.admin(&format!("/clusters?filter=outbound.{}..{ISSUER}", self.ways.of_filter));
+        ensure(shown.contains(ISSUER), || format!("no such cluster: {shown}"))?;
         Ok(format!(
             "a person's token 200 {} ms after the start; a new key: {REQUESTS} of {REQUESTS} tokens 200 at once, the old \
              key's 401; 2 fetches by 2 workers; {REQUESTS} of {REQUESTS} machine tokens 200 side by side, another \
@@ -146,13 +126,13 @@ impl Place<'_> {
     /// Without its keys a provider judges nobody, until somebody mends it; the other one does not mind.
     fn without_keys(&self, mend: &dyn Fn()) -> Result<String, String> {
         let agent = self.agent();
-        let before = self.issuer.requests(JWKS);
+        let before = self.issuer.requests(DOCUMENT);
         settled(self.port, &[(None, 401), (Some(machine("a", "workspace123")), 200)])?;
         let of_person = person("p256", "ES256", "2");
         until(Duration::from_secs(20), || self.reason(&of_person) == "keys_unavailable")
             .ok_or_else(|| format!("a person gets {:?}", self.reason(&of_person)))?;
         self.ask(&of_person, 503)?;
-        ensure(self.issuer.requests(JWKS) == before, || "the issuer was asked".into())?;
+        ensure(self.issuer.requests(DOCUMENT) == before, || "the issuer was asked".into())?;
         let said = || agent.said("the keys of provider people could not be fetched");
         until(Duration::from_secs(10), || said().is_some()).ok_or("the log does not say why")?;
         println!("      agent's log: {}", said().unwrap_or_default().replace('\t', " "));
@@ -193,7 +173,7 @@ fn certificate(host: &str) -> String {
 
 fn person(key: &str, alg: &str, kid: &str) -> String {
     let claims =
-        json!({"iss": "https://issuer.internal", "aud": "workspace", "sub": "alice", "exp": now() + 3600});
+        json!({"iss": NAME, "aud": "workspace", "typ": "Bearer", "sub": "alice", "exp": now() + 3600});
     mint(&Key::fixed(key), alg, json!({"alg": alg, "kid": kid}), claims)
 }
 

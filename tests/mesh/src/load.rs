@@ -49,6 +49,11 @@ pub(crate) fn with_keys(keys: &[(&'static str, &'static [u16])]) -> Vec<Probe> {
     never().into_iter().chain(of_keys).collect()
 }
 
+/// A token of somebody else's, or no token, and what it may get.
+pub(crate) fn probe(name: &'static str, token: Option<&str>, allowed: &'static [u16]) -> Probe {
+    Probe { name, token: token.map(str::to_owned), allowed }
+}
+
 type Counts = BTreeMap<(&'static str, u16), usize>;
 
 /// A running load. Status 0 stands for no answer at all.

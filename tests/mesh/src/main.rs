@@ -18,6 +18,7 @@ mod oci;
 mod page;
 mod pairings;
 mod parts;
+mod realm;
 mod registry;
 mod report;
 mod shipped;

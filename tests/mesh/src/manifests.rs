@@ -1,6 +1,7 @@
 //! The resources of `envoy/istio/`, as they are shipped, with the module, the key and the ports of this run.
 
 use std::fs;
+use std::path::Path;
 
 use rig::jwt::Key;
 use rig::repository;
@@ -18,6 +19,46 @@ pub(crate) fn shipped(file: &str, module: &Module) -> Vec<Value> {
     }
     resources
 }
+
+/// The ports of `issuer.yaml`, at which this run's sidecar listens, for there is no interception: the filter's own, and
+/// that of programs beside it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ways {
+    pub(crate) of_filter: u16,
+    pub(crate) of_programs: u16,
+}
+
+/// The resources of `issuer.yaml` for a namespace. The issuer is a port of this machine, its authority that of a file.
+pub(crate) fn issuer(
+    module: &Module,
+    namespace: &str,
+    ways: Ways,
+    issuer: u16,
+    authority: &Path,
+) -> Vec<Value> {
+    let mut resources = shipped("issuer.yaml", module);
+    for resource in &mut resources {
+        resource["metadata"]["namespace"] = json!(namespace);
+    }
+    let [entry, rule, plugin] = resources.as_mut_slice() else { panic!("three resources") };
+    let [of_filter, of_programs] = [0, 1].map(|at| entry["spec"]["ports"][at]["number"].clone());
+    entry["spec"]["ports"][0]["number"] = json!(ways.of_filter);
+    entry["spec"]["ports"][1]["number"] = json!(ways.of_programs);
+    let ports = json!({"https-keys": issuer, "tls": issuer});
+    entry["spec"]["endpoints"] = json!([{"address": "127.0.0.1", "ports": ports}]);
+    let at_port = &mut rule["spec"]["trafficPolicy"]["portLevelSettings"][0];
+    assert_eq!(at_port["port"]["number"], of_filter, "the rule is for the filter's way");
+    assert_eq!(of_programs, 443, "the way of programs is as it was");
+    at_port["port"]["number"] = json!(ways.of_filter);
+    at_port["tls"]["caCertificates"] = json!(authority);
+    let cluster = &mut plugin["spec"]["pluginConfig"]["providers"][0]["remote_jwks"]["cluster"];
+    assert_eq!(*cluster, format!("outbound|{of_filter}||{ISSUER}"), "the plugin takes the filter's way");
+    *cluster = json!(format!("outbound|{}||{ISSUER}", ways.of_filter));
+    resources
+}
+
+/// The host of `issuer.yaml`.
+pub(crate) const ISSUER: &str = "keycloak.example.com";
 
 /// The resources of a YAML text.
 pub(crate) fn parsed(text: &str) -> Vec<Value> {
