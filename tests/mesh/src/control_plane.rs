@@ -191,6 +191,12 @@ impl Istiod {
         format!("127.0.0.1:{}", self.ports[2])
     }
 
+    /// The last line of its log that holds that text.
+    pub(crate) fn said(&self, text: &str) -> Option<String> {
+        let log = self.running.as_ref()?.log();
+        log.lines().rev().find(|line| line.contains(text)).map(str::to_owned)
+    }
+
     /// The lines of its metrics that begin so.
     pub(crate) fn metrics(&self, prefix: &str) -> Vec<String> {
         let text = http::request(self.ports[3], "GET", "/metrics", &[], b"");
