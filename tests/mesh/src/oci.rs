@@ -2,6 +2,7 @@
 
 mod gateway;
 mod private;
+mod publish;
 
 use std::thread::sleep;
 use std::time::Duration;
@@ -35,6 +36,7 @@ pub(crate) fn run(world: &World, report: &mut Report) {
         Err(fault) => return report.scenario("an image in a registry", || Err(fault)),
     };
     pulls(world, &pod, port, &mut registry, report);
+    publish::run(world, &pod, port, &registry, report);
     gateway::run(world, &registry, report);
     private::run(world, &pod, port, report);
 }

@@ -1,7 +1,7 @@
 //! A real container registry, and the ways to send the image of the module there.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -92,6 +92,15 @@ impl Registry {
         Ok(())
     }
 
+    /// Makes the image as `./justw image` does: its folder, and the digest that was printed.
+    ///
+    /// # Errors
+    /// As above.
+    pub(crate) fn layout(&self) -> Result<(PathBuf, String), String> {
+        let digest = self.image(&[], None)?;
+        Ok((self.file("image"), digest))
+    }
+
     fn image(&self, arguments: &[&str], credentials: Option<&str>) -> Result<String, String> {
         let docker = self.file("docker");
         fs::create_dir_all(&docker).expect("a folder");
@@ -124,6 +133,25 @@ impl Registry {
 }
 
 const IMAGE: &str = "team/jwtproxy";
+
+/// Sends an image layout somewhere, by a program that `docs/istio.md` names: what it says.
+///
+/// # Errors
+/// The same, of its failure.
+pub(crate) fn copy(program: &str, layout: &Path, to: &str) -> Result<String, String> {
+    let mut command = Command::new(bring(program)?);
+    let layout = layout.to_str().expect("a path in UTF-8");
+    match program {
+        "crane" => command.args(["push", layout, to]),
+        "skopeo" => command.args(["copy", &format!("oci:{layout}"), &format!("docker://{to}")]),
+        other => return Err(format!("{other} sends no image")),
+    };
+    // The registry of this machine speaks plain HTTP, which crane sees by its address.
+    if program == "skopeo" {
+        command.arg("--dest-tls-verify=false");
+    }
+    run(&mut command)
+}
 
 /// What a command said that ended well.
 fn run(command: &mut Command) -> Result<String, String> {
