@@ -132,7 +132,12 @@ pub(crate) struct Istiod {
     binary: PathBuf,
     ports: [u16; 4],
     running: Option<Part>,
+    /// For how long it keeps a connection of an agent's.
+    pub(crate) connection_age: &'static str,
 }
+
+/// As Istio's own charts have it.
+pub(crate) const CONNECTION_AGE: &str = "30m";
 
 impl Istiod {
     /// Starts it.
@@ -146,6 +151,7 @@ impl Istiod {
             binary: parts.path("pilot-discovery"),
             ports: free_ports(4).try_into().expect("four ports"),
             running: None,
+            connection_age: CONNECTION_AGE,
         };
         istiod.run(cluster);
         istiod
@@ -165,6 +171,7 @@ impl Istiod {
             .env("INJECTION_WEBHOOK_CONFIG_NAME", "")
             .env("VALIDATION_WEBHOOK_CONFIG_NAME", "")
             .args(["discovery", "--namespace", "istio-system", "--httpsAddr", "", "--ctrlz_port", "0"])
+            .args(["--keepaliveMaxServerConnectionAge", self.connection_age])
             .arg("--kubeconfig")
             .arg(&cluster.kubeconfig)
             .args(["--httpAddr", &local(http_port), "--grpcAddr", &local(grpc)])

@@ -3,6 +3,7 @@
 mod gateway;
 mod private;
 mod publish;
+mod recovery;
 
 use std::thread::sleep;
 use std::time::Duration;
@@ -25,7 +26,7 @@ const WRONG_DIGEST: &str = "0000000000000000000000000000000000000000000000000000
 /// The agent's word for every image that it does not get.
 const FAILED: &str = "error in converting the wasm config to local";
 
-pub(crate) fn run(world: &World, report: &mut Report) {
+pub(crate) fn run(world: &mut World, report: &mut Report) {
     let labels = json!({"app": "workspace"});
     let port = free_port();
     world.cluster.namespace(NAMESPACE, "default");
@@ -39,6 +40,7 @@ pub(crate) fn run(world: &World, report: &mut Report) {
     publish::run(world, &pod, port, &registry, report);
     gateway::run(world, &registry, report);
     private::run(world, &pod, port, report);
+    recovery::run(world, &pod, port, &mut registry, report);
 }
 
 /// The shipped plugin of a workload, by that image.
