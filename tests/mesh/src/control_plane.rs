@@ -132,7 +132,12 @@ pub(crate) struct Istiod {
     binary: PathBuf,
     ports: [u16; 4],
     running: Option<Part>,
+    /// For how long it keeps a connection of an agent's.
+    pub(crate) connection_age: &'static str,
 }
+
+/// As Istio's own charts have it.
+pub(crate) const CONNECTION_AGE: &str = "30m";
 
 impl Istiod {
     /// Starts it.
@@ -146,6 +151,7 @@ impl Istiod {
             binary: parts.path("pilot-discovery"),
             ports: free_ports(4).try_into().expect("four ports"),
             running: None,
+            connection_age: CONNECTION_AGE,
         };
         istiod.run(cluster);
         istiod
@@ -165,6 +171,7 @@ impl Istiod {
             .env("INJECTION_WEBHOOK_CONFIG_NAME", "")
             .env("VALIDATION_WEBHOOK_CONFIG_NAME", "")
             .args(["discovery", "--namespace", "istio-system", "--httpsAddr", "", "--ctrlz_port", "0"])
+            .args(["--keepaliveMaxServerConnectionAge", self.connection_age])
             .arg("--kubeconfig")
             .arg(&cluster.kubeconfig)
             .args(["--httpAddr", &local(http_port), "--grpcAddr", &local(grpc)])
@@ -189,6 +196,12 @@ impl Istiod {
     /// Where agents find it.
     pub(crate) fn address(&self) -> String {
         format!("127.0.0.1:{}", self.ports[2])
+    }
+
+    /// The last line of its log that holds that text.
+    pub(crate) fn said(&self, text: &str) -> Option<String> {
+        let log = self.running.as_ref()?.log();
+        log.lines().rev().find(|line| line.contains(text)).map(str::to_owned)
     }
 
     /// The lines of its metrics that begin so.

@@ -42,6 +42,15 @@ fn never() -> Vec<Probe> {
     ]
 }
 
+/// The same where Istio may deny everything for want of a module.
+pub(crate) fn while_denied() -> Vec<Probe> {
+    vec![
+        Probe { name: "no token", token: None, allowed: &[401, 403] },
+        Probe { name: "forged", token: Some(token("short", 3600)), allowed: &[401, 403] },
+        Probe { name: "good", token: Some(good()), allowed: &[200, 403] },
+    ]
+}
+
 /// Beside what must never pass: tokens of these keys, and what they may get.
 pub(crate) fn with_keys(keys: &[(&'static str, &'static [u16])]) -> Vec<Probe> {
     let of_keys =

@@ -64,7 +64,7 @@ fn main() -> ExitCode {
         keycloak::run(&world, &mut report);
     }
     if is_wanted("oci") {
-        oci::run(&world, &mut report);
+        oci::run(&mut world, &mut report);
     }
     if is_wanted("keys") {
         keys::run(&world, &mut report);

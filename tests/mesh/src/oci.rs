@@ -1,5 +1,10 @@
 //! The module as an image: Istio's agent pulls it from a real registry, or cannot, and then nobody gets in.
 
+mod gateway;
+mod private;
+mod publish;
+mod recovery;
+
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -21,7 +26,7 @@ const WRONG_DIGEST: &str = "0000000000000000000000000000000000000000000000000000
 /// The agent's word for every image that it does not get.
 const FAILED: &str = "error in converting the wasm config to local";
 
-pub(crate) fn run(world: &World, report: &mut Report) {
+pub(crate) fn run(world: &mut World, report: &mut Report) {
     let labels = json!({"app": "workspace"});
     let port = free_port();
     world.cluster.namespace(NAMESPACE, "default");
@@ -31,14 +36,29 @@ pub(crate) fn run(world: &World, report: &mut Report) {
         Ok(registry) => registry,
         Err(fault) => return report.scenario("an image in a registry", || Err(fault)),
     };
-    let plugin = |url: &str, sha256: Option<&str>| -> Vec<Value> {
-        let mut resources = world.shipped("wasmplugin.yaml");
-        resources[0]["metadata"]["namespace"] = json!(NAMESPACE);
-        resources[0]["spec"]["url"] = json!(url);
-        resources[0]["spec"]["sha256"] = json!(sha256.unwrap_or_default());
-        resources
-    };
+    pulls(world, &pod, port, &mut registry, report);
+    publish::run(world, &pod, port, &registry, report);
+    gateway::run(world, &registry, report);
+    private::run(world, &pod, port, report);
+    recovery::run(world, &pod, port, &mut registry, report);
+}
 
+/// The shipped plugin of a workload, by that image.
+fn plugin(world: &World, url: &str, sha256: Option<&str>) -> Vec<Value> {
+    of_image(world, "wasmplugin.yaml", NAMESPACE, url, sha256)
+}
+
+fn of_image(world: &World, file: &str, namespace: &str, url: &str, sha256: Option<&str>) -> Vec<Value> {
+    let mut resources = world.shipped(file);
+    resources[0]["metadata"]["namespace"] = json!(namespace);
+    resources[0]["spec"]["url"] = json!(url);
+    resources[0]["spec"]["sha256"] = json!(sha256.unwrap_or_default());
+    resources
+}
+
+/// Images by their names, and what does not come.
+fn pulls(world: &World, pod: &Pod, port: u16, registry: &mut Registry, report: &mut Report) {
+    let plugin = |url: &str, sha256: Option<&str>| plugin(world, url, sha256);
     // A new agent each time, for it keeps what it has pulled.
     let digest = registry.digest.clone();
     let ways = [
@@ -49,7 +69,7 @@ pub(crate) fn run(world: &World, report: &mut Report) {
     for (name, url, sha256) in ways {
         report.scenario(&format!("an image {name}"), || {
             world.cluster.apply(&plugin(&url, sha256));
-            let agent = world.agent(&pod);
+            let agent = world.agent(pod);
             let took = guarded(port)?;
             let counted = pulled(&agent)?;
             Ok(format!("guarded {} ms after the start; {counted}", took.as_millis()))
@@ -64,7 +84,7 @@ pub(crate) fn run(world: &World, report: &mut Report) {
     for (name, wrong) in &failures {
         report.scenario(&format!("an image: {name}"), || {
             world.cluster.apply(wrong);
-            let agent = world.agent(&pod);
+            let agent = world.agent(pod);
             let cold = denied(port)?;
             let said = told(&agent)?;
             world.cluster.apply(&right);
@@ -83,7 +103,7 @@ pub(crate) fn run(world: &World, report: &mut Report) {
     report.scenario("an image, and the registry is down when a pod starts", || {
         world.cluster.apply(&right);
         registry.stop();
-        let agent = world.agent(&pod);
+        let agent = world.agent(pod);
         let refused = denied(port)?;
         let said = told(&agent)?;
         registry.start()?;
@@ -101,7 +121,7 @@ pub(crate) fn run(world: &World, report: &mut Report) {
     report.scenario("an image, and the registry is down when the configuration changes", || {
         world.cluster.apply(&right);
         registry.start()?;
-        let agent = world.agent(&pod);
+        let agent = world.agent(pod);
         guarded(port)?;
         registry.stop();
         let mut changed = right.clone();
@@ -113,6 +133,8 @@ pub(crate) fn run(world: &World, report: &mut Report) {
         Ok(format!("the change came after {} ms, by the module that the agent keeps", came.as_millis()))
     });
     world.cluster.delete(&right);
+    // For those who come next.
+    registry.start().unwrap_or_else(|said| panic!("{said}"));
 }
 
 /// What the agent counts of its pulls: one, and a good one.
@@ -139,7 +161,11 @@ fn denied(port: u16) -> Result<String, String> {
 /// What an operator reads in the agent's log.
 fn told(agent: &Agent) -> Result<String, String> {
     let line = agent.said(FAILED).ok_or("the agent's log does not say why")?;
-    Ok(line.split('\t').skip(1).collect::<Vec<_>>().join(" "))
+    Ok(without_time(&line))
+}
+
+fn without_time(line: &str) -> String {
+    line.split('\t').skip(1).collect::<Vec<_>>().join(" ")
 }
 
 /// As an operator would who wants the agents to try again.
