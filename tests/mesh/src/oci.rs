@@ -1,7 +1,7 @@
 //! The module as an image: Istio's agent pulls it from a real registry, or cannot, and then nobody gets in.
 
 mod gateway;
-mod private;
+pub(crate) mod private;
 mod publish;
 mod recovery;
 

@@ -11,14 +11,14 @@ use rig::repository;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::oci::private;
 use crate::parts::free_port;
-use crate::registry::Registry;
+use crate::registry::{LOGIN, Registry};
 use crate::report::{Report, ensure};
 use crate::world::{Workspace, World, token_of};
 
 /// How long a change may take to arrive, where a command only looks.
 const PATIENCE: Duration = Duration::from_secs(30);
-const EXAMPLE_REGISTRY: &str = "registry.example.com/team";
 
 pub(crate) fn run(world: &World, workspace: &Workspace, report: &mut Report) {
     report.scenario("the commands of docs/istio.md", || {
@@ -64,7 +64,7 @@ fn commands(page: &str) -> Vec<PageCommand> {
     commands
 }
 
-/// Somebody with a clone of the repository, `kubectl`, a registry, and a token.
+/// Somebody with a clone of the repository, `kubectl`, a login at a registry, and a token.
 struct Reader {
     folder: TempDir,
     registry: Registry,
@@ -73,14 +73,17 @@ struct Reader {
 
 impl Reader {
     fn new(world: &World, workspace: &Workspace) -> Result<Self, String> {
-        let registry = Registry::with_image()?;
+        let registry = Registry::start_with(Some(private::REALM))?;
+        let (_, digest) = registry.layout()?;
+        let [_, password] = LOGIN;
         let folder = TempDir::new().map_err(|error| error.to_string())?;
         let reader = Self { folder, registry, token: token_of("alice") };
         let ingress = free_port();
         reader.write("istio/workspace.yaml", &list(&way(world, workspace.ports[0], ingress)));
-        let mut plugin = world.shipped("wasmplugin.yaml");
+        reader.write("config.json", &private::config(world, &reader.registry.host(), password));
+        let mut plugin = private::with_secret(world.shipped("wasmplugin.yaml"));
         plugin[0]["spec"]["url"] = json!(reader.registry.by_tag("0.1.0"));
-        plugin[0]["spec"]["sha256"] = json!(reader.registry.digest);
+        plugin[0]["spec"]["sha256"] = json!(digest);
         reader.write("istio/wasmplugin.yaml", &list(&plugin));
         reader.write(".curlrc", &format!("connect-to = \"workspace.example.com:80:127.0.0.1:{ingress}\"\n"));
         let (kubeconfig, agent) = (world.cluster.kubeconfig.display(), world.parts.path("pilot-agent"));
@@ -131,11 +134,10 @@ impl Reader {
 
     fn output(&self, line: &str) -> Result<Output, String> {
         let folder = self.folder.path();
-        let url = self.registry.by_tag("0.1.0");
-        let registry = url.trim_start_matches("oci://").trim_end_matches("/jwtproxy:0.1.0");
+        let [name, password] = LOGIN;
         let line = line
             .replace("envoy/istio/", &format!("'{}'/istio/", folder.display()))
-            .replace(EXAMPLE_REGISTRY, registry);
+            .replace("registry.example.com", &self.registry.host());
         let path = std::env::var("PATH").unwrap_or_default();
         let output = Command::new("bash")
             .args(["-o", "pipefail", "-c", "[ ! -f \"$1\" ] || . \"$1\"; eval \"$2\"", "bash"])
@@ -144,7 +146,8 @@ impl Reader {
             .current_dir(repository(""))
             .env("PATH", format!("{}:{path}", folder.join("bin").display()))
             .env("CURL_HOME", folder)
-            .env("TOKEN", &self.token)
+            .env("DOCKER_CONFIG", folder)
+            .envs([("NAME", name), ("PASSWORD", password), ("TOKEN", &self.token)])
             .output()
             .map_err(|error| format!("bash: {error}"))?;
         if line.starts_with("export ") {

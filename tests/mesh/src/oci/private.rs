@@ -16,7 +16,7 @@ use crate::world::{World, guarded};
 
 const SECRET: &str = "registry-credentials";
 /// An address, for the agent takes every realm for the place that gives tokens, and refuses what is none.
-const REALM: &str = "https://registry.example.com";
+pub(crate) const REALM: &str = "https://registry.example.com";
 const PLAIN_REALM: &str = "our registry";
 /// How long it is seen that a change does nothing.
 const AFTERWARDS: Duration = Duration::from_secs(2);
@@ -127,7 +127,7 @@ fn mended(world: &World, pod: &Pod, port: u16, says: &str, right: &[Value]) -> R
 }
 
 /// The plugins as they are when the shipped line is no comment any more.
-fn with_secret(mut plugins: Vec<Value>) -> Vec<Value> {
+pub(crate) fn with_secret(mut plugins: Vec<Value>) -> Vec<Value> {
     let text = fs::read_to_string(repository("envoy/istio/wasmplugin.yaml")).expect("a shipped file");
     let line = text.lines().find_map(|line| line.strip_prefix("  # imagePullSecret: ")).expect("the line");
     assert_eq!(line, SECRET);
@@ -144,7 +144,7 @@ fn secret(world: &World, namespace: &str, host: &str, password: &str) -> Vec<Val
 }
 
 /// The same as a `config.json`, as `docker login` writes it.
-fn config(world: &World, host: &str, password: &str) -> String {
+pub(crate) fn config(world: &World, host: &str, password: &str) -> String {
     credentials(world, host, password, r#"go-template={{index .data ".dockerconfigjson" | base64decode}}"#)
 }
 
