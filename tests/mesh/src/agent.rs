@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::control_plane::{Cluster, Istiod};
-use crate::parts::{Part, Parts, free_port, free_ports, is_free};
+use crate::parts::{Part, Parts, free_port, free_ports};
 
 /// What an agent is.
 #[derive(Clone, Debug)]
@@ -22,15 +22,6 @@ pub(crate) struct Pod {
     /// Of 127.0.0.0/8, for this pod alone.
     pub(crate) address: &'static str,
     pub(crate) workers: u32,
-}
-
-/// `pilot-agent request` asks at one of these ports and at no other.
-const ADMIN_PORTS: [u16; 4] = [15_000, 15_020, 15_021, 15_004];
-
-/// One of them where it is free, else any.
-fn admin_port() -> u16 {
-    let asked = ADMIN_PORTS.into_iter().find(|port| is_free(*port));
-    asked.unwrap_or_else(free_port)
 }
 
 /// A running agent. It takes its Envoy along when it ends.
@@ -53,6 +44,11 @@ const IN_POD: &str = "mount -t tmpfs none /var/lib && mkdir -p /var/lib/istio/da
 impl Agent {
     /// Starts it and waits for its Envoy to answer, if not yet with the configuration.
     pub(crate) fn start(parts: &Parts, cluster: &Cluster, istiod: &Istiod, pod: &Pod) -> Self {
+        Self::start_at(free_port(), parts, cluster, istiod, pod)
+    }
+
+    /// The same with that port for Envoy's admin interface.
+    pub(crate) fn start_at(admin: u16, parts: &Parts, cluster: &Cluster, istiod: &Istiod, pod: &Pod) -> Self {
         let folder = TempDir::new().expect("a temporary folder");
         let namespace = &pod.namespace;
         cluster.namespace(namespace, ACCOUNT);
@@ -74,7 +70,6 @@ impl Agent {
         write("var/run/secrets/tokens/istio-token", token.trim());
         write("var/run/secrets/istio/root-cert.pem", &root);
         let [status, prometheus, envoy_status] = free_ports(3).try_into().expect("three ports");
-        let admin = admin_port();
         let config = json!({
             "discoveryAddress": istiod.address(), "controlPlaneAuthPolicy": "MUTUAL_TLS",
             "binaryPath": parts.envoy, "configPath": folder.path().join("envoy"),

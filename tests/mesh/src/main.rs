@@ -10,6 +10,7 @@ mod control_plane;
 mod journey;
 mod keycloak;
 mod keys;
+mod lanes;
 mod life;
 mod load;
 mod manifests;
@@ -33,17 +34,20 @@ use report::Report;
 use world::{Workspace, World};
 
 fn main() -> ExitCode {
-    let mut world = match World::start() {
-        Ok(world) => world,
-        Err(fault) => {
-            eprintln!("mesh: {fault}");
-            return ExitCode::FAILURE;
-        }
-    };
+    let wanted: Vec<_> = std::env::args().skip(1).collect();
+    let ended = if wanted.is_empty() { lanes::run() } else { run(&wanted) };
+    ended.unwrap_or_else(|fault| {
+        eprintln!("mesh: {fault}");
+        ExitCode::FAILURE
+    })
+}
+
+/// Runs these parts.
+fn run(wanted: &[String]) -> Result<ExitCode, String> {
+    let mut world = World::start()?;
     println!("Istio {} with Envoy {}", Istiod::version(), rig::envoy::binary_version());
     let mut report = Report::default();
-    let wanted: Vec<_> = std::env::args().skip(1).collect();
-    let is_wanted = |part: &str| wanted.is_empty() || wanted.iter().any(|own| own == part);
+    let is_wanted = |part: &str| wanted.iter().any(|own| own == part);
     if ["shipped", "page", "life"].into_iter().any(is_wanted) {
         let mut workspace = Workspace::start(&world);
         if is_wanted("shipped") {
@@ -72,5 +76,5 @@ fn main() -> ExitCode {
     if is_wanted("versions") {
         versions::run(&world, &mut report);
     }
-    report.end()
+    Ok(report.end())
 }

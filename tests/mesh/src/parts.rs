@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 use rig::process::Process;
 use rig::repository;
 
+use crate::lanes::LANE;
+
 /// Where the parts are.
 #[derive(Debug)]
 pub(crate) struct Parts {
@@ -102,12 +104,13 @@ fn tail(log: &str) -> String {
 }
 
 /// That many ports nobody listens on, on any address of this machine. They lie below those that the kernel hands out
-/// (32768 and more), so that nobody gets one of them by chance before it is used here.
+/// (32768 and more), so that nobody gets one of them by chance before it is used here; each lane has its own.
 pub(crate) fn free_ports(count: usize) -> Vec<u16> {
     static NEXT: AtomicU16 = AtomicU16::new(0);
-    let spread = u16::try_from(std::process::id() % 100).expect("fits") * 100;
+    let spread = u16::try_from(std::process::id() % 60).expect("fits") * 100;
+    let first = if std::env::var(LANE).is_ok_and(|lane| lane == "1") { 26_000 } else { 20_000 };
     let mut candidates = (0..=u16::MAX)
-        .map(|_| 20_000 + (spread + NEXT.fetch_add(1, Ordering::Relaxed)) % 12_000)
+        .map(|_| first + (spread + NEXT.fetch_add(1, Ordering::Relaxed)) % 6_000)
         .filter(|port| is_free(*port));
     (0..count).map(|_| candidates.next().expect("a free port")).collect()
 }

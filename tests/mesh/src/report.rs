@@ -1,5 +1,7 @@
 //! One line for each scenario, and a total.
 
+use std::fmt;
+use std::iter::Sum;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 use std::time::Instant;
@@ -7,8 +9,7 @@ use std::time::Instant;
 /// What passed so far, and what did not.
 #[derive(Debug, Default)]
 pub(crate) struct Report {
-    passed: usize,
-    failed: usize,
+    total: Total,
 }
 
 impl Report {
@@ -20,11 +21,11 @@ impl Report {
         let took = start.elapsed().as_secs_f32();
         match result {
             Ok(figures) => {
-                self.passed += 1;
+                self.total.passed += 1;
                 println!("ok    {name}: {figures} ({took:.1} s)");
             }
             Err(fault) => {
-                self.failed += 1;
+                self.total.failed += 1;
                 println!("FAIL  {name}: {fault} ({took:.1} s)");
             }
         }
@@ -32,8 +33,43 @@ impl Report {
 
     /// The total, alone on its line.
     pub(crate) fn end(&self) -> ExitCode {
-        println!("{} passed, {} failed", self.passed, self.failed);
+        self.total.end()
+    }
+}
+
+/// How many scenarios passed, and how many did not.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Total {
+    pub(crate) passed: usize,
+    pub(crate) failed: usize,
+}
+
+impl Total {
+    /// Says it.
+    pub(crate) fn end(self) -> ExitCode {
+        println!("{self}");
         if self.failed == 0 && self.passed > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    }
+
+    /// Of its line; none of any other line.
+    pub(crate) fn parse(line: &str) -> Option<Self> {
+        let (passed, failed) = line.strip_suffix(" failed")?.split_once(" passed, ")?;
+        Some(Self { passed: passed.parse().ok()?, failed: failed.parse().ok()? })
+    }
+}
+
+impl fmt::Display for Total {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(to, "{} passed, {} failed", self.passed, self.failed)
+    }
+}
+
+impl Sum for Total {
+    fn sum<I: Iterator<Item = Self>>(totals: I) -> Self {
+        totals.fold(Self::default(), |sum, total| Self {
+            passed: sum.passed + total.passed,
+            failed: sum.failed + total.failed,
+        })
     }
 }
 

@@ -13,7 +13,7 @@ use crate::agent::{Agent, Pod};
 use crate::control_plane::{Cluster, Istiod};
 use crate::manifests;
 use crate::module::Module;
-use crate::parts::{Parts, free_ports, until};
+use crate::parts::{Parts, free_port, free_ports, is_free, until};
 
 /// API server, istiod, a module to download, and an upstream.
 #[derive(Debug)]
@@ -35,6 +35,13 @@ impl World {
 
     pub(crate) fn agent(&self, pod: &Pod) -> Agent {
         Agent::start(&self.parts, &self.cluster, &self.istiod, pod)
+    }
+
+    /// The same, for one that `pilot-agent request` asks, which knows these ports and no other.
+    pub(crate) fn agent_to_ask(&self, pod: &Pod) -> Agent {
+        let admin = [15_000, 15_020, 15_021, 15_004].into_iter().find(|port| is_free(*port));
+        let admin = admin.unwrap_or_else(free_port);
+        Agent::start_at(admin, &self.parts, &self.cluster, &self.istiod, pod)
     }
 
     /// The resources of a shipped file, with this run's module and key.
@@ -70,7 +77,7 @@ impl Workspace {
             ]
             .concat(),
         );
-        let sidecar = world.agent(&sidecar_pod());
+        let sidecar = world.agent_to_ask(&sidecar_pod());
         let gateway = world.agent(&Pod {
             role: "router",
             namespace: "istio-ingress".into(),
