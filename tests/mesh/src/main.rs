@@ -1,11 +1,12 @@
 //! The filter in a whole Istio, without containers: a real API server, istiod, agents and their Envoys, and the
 //! resources of `envoy/istio/` applied by `kubectl`. `docs/testing.md` says how to run it.
 //!
-//!     cargo run --locked --package mesh [shipped] [table] [life] [keycloak] [oci] [keys] [versions]
+//!     cargo run --locked --package mesh [shipped] [table] [life] [beside] [keycloak] [oci] [keys] [versions]
 //!
 //! One line for each scenario; the total is the last line.
 
 mod agent;
+mod beside;
 mod control_plane;
 mod journey;
 mod keycloak;
@@ -42,7 +43,7 @@ fn main() -> ExitCode {
     let mut report = Report::default();
     let wanted: Vec<_> = std::env::args().skip(1).collect();
     let is_wanted = |part: &str| wanted.is_empty() || wanted.iter().any(|own| own == part);
-    if is_wanted("shipped") || is_wanted("life") {
+    if ["shipped", "life", "beside"].iter().any(|part| is_wanted(part)) {
         let mut workspace = Workspace::start(&world);
         if is_wanted("shipped") {
             shipped::run(&world, &workspace, &mut report);
@@ -50,6 +51,9 @@ fn main() -> ExitCode {
         }
         if is_wanted("life") {
             life::run(&mut world, &mut workspace, &mut report);
+        }
+        if is_wanted("beside") {
+            beside::run(&world, &workspace, &mut report);
         }
     }
     if is_wanted("table") {
