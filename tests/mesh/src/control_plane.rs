@@ -132,6 +132,8 @@ pub(crate) struct Istiod {
     binary: PathBuf,
     ports: [u16; 4],
     running: Option<Part>,
+    /// Whether it knows of ambient mode, from its next start on.
+    pub(crate) ambient: bool,
 }
 
 impl Istiod {
@@ -146,6 +148,7 @@ impl Istiod {
             binary: parts.path("pilot-discovery"),
             ports: free_ports(4).try_into().expect("four ports"),
             running: None,
+            ambient: false,
         };
         istiod.run(cluster);
         istiod
@@ -162,6 +165,7 @@ impl Istiod {
             .env("POD_NAMESPACE", "istio-system")
             .env("PILOT_ENABLE_METADATA_EXCHANGE", "false")
             .env("PILOT_ENABLE_ALPN_FILTER", "false")
+            .env("PILOT_ENABLE_AMBIENT", self.ambient.to_string())
             .env("INJECTION_WEBHOOK_CONFIG_NAME", "")
             .env("VALIDATION_WEBHOOK_CONFIG_NAME", "")
             .args(["discovery", "--namespace", "istio-system", "--httpsAddr", "", "--ctrlz_port", "0"])

@@ -1,7 +1,7 @@
 //! The filter in a whole Istio, without containers: a real API server, istiod, agents and their Envoys, and the
 //! resources of `envoy/istio/` applied by `kubectl`. `docs/testing.md` says how to run it.
 //!
-//!     cargo run --locked --package mesh [shipped] [table] [life] [beside] [keycloak] [oci] [keys] [versions]
+//!     cargo run --locked --package mesh [shipped] [table] [life] [beside] [keycloak] [oci] [keys] [waypoint] [versions]
 //!
 //! One line for each scenario; the total is the last line.
 
@@ -23,6 +23,7 @@ mod report;
 mod shipped;
 mod table;
 mod versions;
+mod waypoint;
 mod world;
 
 use std::process::ExitCode;
@@ -67,6 +68,9 @@ fn main() -> ExitCode {
     }
     if is_wanted("keys") {
         keys::run(&world, &mut report);
+    }
+    if is_wanted("waypoint") {
+        waypoint::run(&mut world, &mut report);
     }
     if is_wanted("versions") {
         versions::run(&world, &mut report);
