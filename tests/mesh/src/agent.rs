@@ -15,7 +15,7 @@ use crate::parts::{Part, Parts, free_port, free_ports};
 /// What an agent is.
 #[derive(Clone, Debug)]
 pub(crate) struct Pod {
-    /// `router` (a gateway) or `sidecar`.
+    /// `router` (a gateway), `sidecar` or `waypoint`.
     pub(crate) role: &'static str,
     pub(crate) namespace: String,
     pub(crate) labels: Value,
@@ -30,10 +30,11 @@ pub(crate) struct Agent {
     part: Part,
     pub(crate) admin: u16,
     status: u16,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 const ACCOUNT: &str = "default";
+const CERTIFICATES: &str = "certificates";
 const START_LIMIT: Duration = Duration::from_mins(1);
 /// An agent keeps the modules it downloads in /var/lib/istio/data, whoever starts it: here each has a /var/lib of its own,
 /// empty at its start. In a process namespace of its own it cannot leave its Envoy behind.
@@ -69,6 +70,7 @@ impl Agent {
         };
         write("var/run/secrets/tokens/istio-token", token.trim());
         write("var/run/secrets/istio/root-cert.pem", &root);
+        fs::create_dir(folder.path().join(CERTIFICATES)).expect("a folder");
         let [status, prometheus, envoy_status] = free_ports(3).try_into().expect("three ports");
         let config = json!({
             "discoveryAddress": istiod.address(), "controlPlaneAuthPolicy": "MUTUAL_TLS",
@@ -77,14 +79,17 @@ impl Agent {
             // One hop is trusted, so that a case can say by which scheme it came.
             "gatewayTopology": {"numTrustedProxies": 1},
         });
+        let template = fs::read_to_string(parts.path("envoy_bootstrap.json")).expect("a template");
+        // A waypoint loads an extension that only Istio's own build of Envoy has, wherever its metrics go.
+        let template = template.replace("{{- if .metadata_discovery }}", "{{- if false }}");
+        write("envoy_bootstrap.json", &template);
         let mut command = Command::new("unshare");
         command
             .args(POD)
             .args(["-c", IN_POD, "sh"])
             .arg(parts.path("pilot-agent"))
             .args(["proxy", pod.role, "--domain", &format!("{namespace}.svc.cluster.local")])
-            .arg("--templateFile")
-            .arg(parts.path("envoy_bootstrap.json"))
+            .args(["--templateFile", "envoy_bootstrap.json"])
             .args(["--proxyLogLevel", "warning", "--proxyComponentLogLevel", "wasm:info,config:info"])
             .current_dir(&folder)
             .env("SERVICE_ACCOUNT", ACCOUNT)
@@ -95,6 +100,7 @@ impl Agent {
             .env("POD_NAMESPACE", namespace)
             .env("INSTANCE_IP", pod.address)
             .env("ISTIO_META_CLUSTER_ID", "Kubernetes")
+            .env("OUTPUT_CERTS", CERTIFICATES)
             .env("ISTIO_META_INTERCEPTION_MODE", "NONE")
             .env("ISTIO_METAJSON_LABELS", pod.labels.to_string())
             // The registries of this machine speak plain HTTP.
@@ -105,7 +111,7 @@ impl Agent {
         let mut part = Part::start(&mut command, &folder.path().join("log"));
         let answers = || crate::control_plane::status(admin, "/server_info") == Some(200);
         part.wait("an agent", START_LIMIT, answers);
-        Self { part, admin, status, _folder: folder }
+        Self { part, admin, status, folder }
     }
 
     /// All that the agent and its Envoy have written.
@@ -116,6 +122,12 @@ impl Agent {
     /// Where it writes that.
     pub(crate) fn log_file(&self) -> &Path {
         self.part.log_file()
+    }
+
+    /// What istiod certified it to be: its own certificate, its key, and whom it trusts, as files of PEM.
+    pub(crate) fn certificates(&self) -> [PathBuf; 3] {
+        let folder = self.folder.path().join(CERTIFICATES);
+        ["cert-chain.pem", "key.pem", "root-cert.pem"].map(|name| folder.join(name))
     }
 
     /// What Envoy's admin interface says.

@@ -134,6 +134,8 @@ pub(crate) struct Istiod {
     running: Option<Part>,
     /// For how long it keeps a connection of an agent's.
     pub(crate) connection_age: &'static str,
+    /// Whether it knows of ambient mode, from its next start on.
+    pub(crate) ambient: bool,
 }
 
 /// As Istio's own charts have it.
@@ -152,6 +154,7 @@ impl Istiod {
             ports: free_ports(4).try_into().expect("four ports"),
             running: None,
             connection_age: CONNECTION_AGE,
+            ambient: false,
         };
         istiod.run(cluster);
         istiod
@@ -168,6 +171,7 @@ impl Istiod {
             .env("POD_NAMESPACE", "istio-system")
             .env("PILOT_ENABLE_METADATA_EXCHANGE", "false")
             .env("PILOT_ENABLE_ALPN_FILTER", "false")
+            .env("PILOT_ENABLE_AMBIENT", self.ambient.to_string())
             .env("INJECTION_WEBHOOK_CONFIG_NAME", "")
             .env("VALIDATION_WEBHOOK_CONFIG_NAME", "")
             .args(["discovery", "--namespace", "istio-system", "--httpsAddr", "", "--ctrlz_port", "0"])

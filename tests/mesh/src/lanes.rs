@@ -10,9 +10,14 @@ use crate::parts::Parts;
 use crate::report::Total;
 
 /// About as long as each other. What all of them stand on starts in either.
-const LANES: [&[&str]; 2] = [&["shipped", "page", "life", "table"], &["keycloak", "oci", "keys", "versions"]];
-/// Which lane a process is.
-pub(crate) const LANE: &str = "MESH_LANE";
+const LANES: [&[&str]; 2] =
+    [&["shipped", "life", "beside", "page", "waypoint"], &["table", "keycloak", "oci", "keys", "versions"]];
+const LANE: &str = "MESH_LANE";
+
+/// Whether this process is the only one, or the first of two.
+pub(crate) fn is_first() -> bool {
+    std::env::var(LANE).map_or(true, |lane| lane == "0")
+}
 
 /// Runs them, and says the total.
 ///

@@ -3,15 +3,14 @@
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use rig::http;
 use rig::jwt::{Key, mint, now};
-use rig::place::{bytes, good, token};
+use rig::place::{good, token};
 use serde_json::{Value, json};
 
 use crate::load::{Load, until_mended, usual, with_keys};
 use crate::parts::until;
 use crate::report::{Report, ensure};
-use crate::world::{Workspace, World, guarded, settled, sidecar_pod, status_with};
+use crate::world::{Workspace, World, guarded, led_to, settled, sidecar_pod, status_with};
 
 /// How long a load goes on behind the change.
 const AFTERWARDS: Duration = Duration::from_secs(1);
@@ -61,13 +60,6 @@ pub(crate) fn run(world: &mut World, workspace: &mut Workspace, report: &mut Rep
             "what was applied meanwhile came {} ms after it was back; {figures}",
             start.elapsed().as_millis()
         ))
-    });
-    report.scenario("a second plugin before and after, by priority and phase", || {
-        world.cluster.apply(&plugin);
-        guarded(port)?;
-        let result = second(world, port, &change);
-        world.cluster.apply(&plugin);
-        result
     });
     report.scenario("numbers as doubles", || {
         let doubles = change(&|spec| {
@@ -241,46 +233,9 @@ fn roll(world: &World, port: u16, change: &Change<'_>) -> Result<String, String>
     ))
 }
 
-/// Two of our plugins on one workload, each with a login page of its own: a browser is led to that of the first.
-fn second(world: &World, port: u16, change: &Change<'_>) -> Result<String, String> {
-    let with = |name: &'static str, phase: &'static str, priority: i32| {
-        let mut plugins = change(&move |spec| {
-            spec["phase"] = json!(phase);
-            spec["priority"] = json!(priority);
-            spec["pluginConfig"]["forward_token"] = json!(true);
-            spec["pluginConfig"]["session"]["login_url"] = json!(format!("/{name}"));
-        });
-        plugins[0]["metadata"]["name"] = json!(if name == "ours" { "jwtproxy" } else { "other" });
-        plugins
-    };
-    let rounds = [
-        (("AUTHN", 10), ("AUTHN", 5), "/ours"),
-        (("AUTHN", 5), ("AUTHN", 10), "/other"),
-        (("AUTHN", 5), ("AUTHZ", 10), "/ours"),
-        (("STATS", 10), ("AUTHZ", 5), "/other"),
-    ];
-    let mut told = Vec::new();
-    for (ours, other, first) in rounds {
-        world.cluster.apply(&[with("ours", ours.0, ours.1), with("other", other.0, other.1)].concat());
-        let led = until(Duration::from_secs(20), || led_to(port).starts_with(first));
-        led.ok_or_else(|| format!("{ours:?} and {other:?}: led to {}", led_to(port)))?;
-        settled(port, &[(Some(good()), 200)])?;
-        told.push(format!("{}/{} and {}/{}: {first}", ours.0, ours.1, other.0, other.1));
-    }
-    world.cluster.delete(&with("other", "AUTHN", 1));
-    settled(port, &[(None, 401)])?;
-    Ok(format!("the first is {}; a good token passes both", told.join(", ")))
-}
-
 fn restart(world: &World, workspace: &mut Workspace) {
     workspace.sidecar.stop();
     workspace.sidecar = world.agent(&sidecar_pod());
-}
-
-/// Where a browser without a token is led.
-fn led_to(port: u16) -> String {
-    let response = http::request(port, "GET", "/notes", &bytes(&[("accept", "text/html")]), b"");
-    response.header("location").unwrap_or_default().to_owned()
 }
 
 /// What istiod counts of configurations that were refused.

@@ -14,14 +14,17 @@ use crate::report::ensure;
 #[derive(Clone, Debug)]
 pub(crate) struct Probe {
     name: &'static str,
+    path: &'static str,
     token: Option<String>,
     allowed: &'static [u16],
 }
 
+const PATH: &str = "/notes";
+
 /// No token, a forged one, and a good one: what they must get at any time.
 pub(crate) fn usual() -> Vec<Probe> {
     let mut probes = never();
-    probes.push(Probe { name: "good", token: Some(good()), allowed: &[200] });
+    probes.push(Probe { name: "good", path: PATH, token: Some(good()), allowed: &[200] });
     probes
 }
 
@@ -37,30 +40,46 @@ pub(crate) fn until_mended() -> Vec<Probe> {
 /// What must never pass.
 fn never() -> Vec<Probe> {
     vec![
-        Probe { name: "no token", token: None, allowed: &[401] },
-        Probe { name: "forged", token: Some(token("short", 3600)), allowed: &[401] },
+        Probe { name: "no token", path: PATH, token: None, allowed: &[401] },
+        Probe { name: "forged", path: PATH, token: Some(token("short", 3600)), allowed: &[401] },
     ]
 }
 
 /// The same where Istio may deny everything for want of a module.
 pub(crate) fn while_denied() -> Vec<Probe> {
-    vec![
-        Probe { name: "no token", token: None, allowed: &[401, 403] },
-        Probe { name: "forged", token: Some(token("short", 3600)), allowed: &[401, 403] },
-        Probe { name: "good", token: Some(good()), allowed: &[200, 403] },
-    ]
+    let mut probes = usual();
+    for probe in &mut probes {
+        probe.allowed = if probe.name == "good" { &[200, 403] } else { &[401, 403] };
+    }
+    probes
+}
+
+/// The usual, and a path for which a firewall beside us has its own answer: with a good token, and with none.
+pub(crate) fn with_attack(
+    path: &'static str,
+    signed_in: &'static [u16],
+    nobody: &'static [u16],
+) -> Vec<Probe> {
+    let mut probes = usual();
+    probes.push(Probe { name: "attack, good", path, token: Some(good()), allowed: signed_in });
+    probes.push(Probe { name: "attack, no token", path, token: None, allowed: nobody });
+    probes
 }
 
 /// Beside what must never pass: tokens of these keys, and what they may get.
 pub(crate) fn with_keys(keys: &[(&'static str, &'static [u16])]) -> Vec<Probe> {
-    let of_keys =
-        keys.iter().map(|(key, allowed)| Probe { name: key, token: Some(token(key, 3600)), allowed });
+    let of_keys = keys.iter().map(|(key, allowed)| Probe {
+        name: key,
+        path: PATH,
+        token: Some(token(key, 3600)),
+        allowed,
+    });
     never().into_iter().chain(of_keys).collect()
 }
 
 /// A token of somebody else's, or no token, and what it may get.
 pub(crate) fn probe(name: &'static str, token: Option<&str>, allowed: &'static [u16]) -> Probe {
-    Probe { name, token: token.map(str::to_owned), allowed }
+    Probe { name, path: PATH, token: token.map(str::to_owned), allowed }
 }
 
 type Counts = BTreeMap<(&'static str, u16), usize>;
@@ -112,7 +131,7 @@ impl Load {
 }
 
 /// What became of a load without a wrong decision.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Figures {
     pub(crate) sent: usize,
     /// Answered by 5xx.
@@ -125,6 +144,14 @@ impl Figures {
     /// Fails if there was any 5xx.
     pub(crate) fn without_errors(self) -> Result<Self, String> {
         ensure(self.errors == 0, || self.to_string()).map(|()| self)
+    }
+}
+
+impl std::ops::Add for Figures {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self { sent: self.sent + other.sent, errors: self.errors + other.errors, cut: self.cut + other.cut }
     }
 }
 
@@ -141,7 +168,7 @@ fn client(port: u16, probes: &[Probe], stop: &AtomicBool) -> Counts {
         .map(|probe| {
             let value = probe.token.as_deref().map(bearer);
             let headers: Vec<_> = value.iter().map(|value| ("authorization", value.as_str())).collect();
-            http::raw(port, "GET", "/notes", &bytes(&headers), b"")
+            http::raw(port, "GET", probe.path, &bytes(&headers), b"")
         })
         .collect();
     let mut counts = Counts::new();

@@ -1,11 +1,14 @@
 //! The filter in a whole Istio, without containers: a real API server, istiod, agents and their Envoys, and the
 //! resources of `envoy/istio/` applied by `kubectl`. `docs/testing.md` says how to run it.
 //!
-//!     cargo run --locked --package mesh [shipped] [page] [table] [life] [keycloak] [oci] [keys] [versions]
+//!     cargo run --locked --package mesh [PART…]
+//!
+//! Without parts it is all of them, as `lanes.rs` names them.
 //!
 //! One line for each scenario; the total is the last line.
 
 mod agent;
+mod beside;
 mod control_plane;
 mod journey;
 mod keycloak;
@@ -25,6 +28,7 @@ mod report;
 mod shipped;
 mod table;
 mod versions;
+mod waypoint;
 mod world;
 
 use std::process::ExitCode;
@@ -45,20 +49,26 @@ fn main() -> ExitCode {
 /// Runs these parts.
 fn run(wanted: &[String]) -> Result<ExitCode, String> {
     let mut world = World::start()?;
-    println!("Istio {} with Envoy {}", Istiod::version(), rig::envoy::binary_version());
+    if lanes::is_first() {
+        println!("Istio {} with Envoy {}", Istiod::version(), rig::envoy::binary_version());
+    }
     let mut report = Report::default();
     let is_wanted = |part: &str| wanted.iter().any(|own| own == part);
-    if ["shipped", "page", "life"].into_iter().any(is_wanted) {
+    if ["shipped", "life", "beside", "page"].into_iter().any(is_wanted) {
         let mut workspace = Workspace::start(&world);
         if is_wanted("shipped") {
             shipped::run(&world, &workspace, &mut report);
             pairings::run(&world, &workspace, &mut report);
         }
-        if is_wanted("page") {
-            page::run(&world, &workspace, &mut report);
-        }
         if is_wanted("life") {
             life::run(&mut world, &mut workspace, &mut report);
+        }
+        if is_wanted("beside") {
+            beside::run(&world, &workspace, &mut report);
+        }
+        // At the end it deletes what was wrong a moment before.
+        if is_wanted("page") {
+            page::run(&world, &workspace, &mut report);
         }
     }
     if is_wanted("table") {
@@ -72,6 +82,9 @@ fn run(wanted: &[String]) -> Result<ExitCode, String> {
     }
     if is_wanted("keys") {
         keys::run(&world, &mut report);
+    }
+    if is_wanted("waypoint") {
+        waypoint::run(&mut world, &mut report);
     }
     if is_wanted("versions") {
         versions::run(&world, &mut report);

@@ -1,8 +1,9 @@
-//! The module that was built, on an HTTP server: where agents download it.
+//! A module on an HTTP server, where agents download it.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -14,15 +15,22 @@ use sha2::{Digest, Sha256};
 #[derive(Debug)]
 pub(crate) struct Module {
     port: u16,
+    name: String,
     sha256: String,
     downloads: Arc<AtomicUsize>,
 }
 
 impl Module {
-    /// Serves `dist/jwtproxy.wasm` for as long as this process lives.
+    /// Serves `dist/jwtproxy.wasm`, the module that was built.
     pub(crate) fn serve() -> Self {
-        let bytes =
-            fs::read(repository("dist/jwtproxy.wasm")).expect("dist/jwtproxy.wasm: ./justw build makes it");
+        let built = repository("dist/jwtproxy.wasm");
+        assert!(built.is_file(), "dist/jwtproxy.wasm: ./justw build makes it");
+        Self::serve_file(&built)
+    }
+
+    /// Serves that file for as long as this process lives.
+    pub(crate) fn serve_file(path: &Path) -> Self {
+        let bytes = fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         let sha256 =
             Sha256::digest(&bytes).iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
@@ -36,11 +44,12 @@ impl Module {
                 let _ = answer(stream, &bytes);
             }
         });
-        Self { port, sha256, downloads }
+        let name = path.file_name().expect("a file").to_string_lossy().into_owned();
+        Self { port, name, sha256, downloads }
     }
 
     pub(crate) fn url(&self) -> String {
-        format!("http://127.0.0.1:{}/jwtproxy.wasm", self.port)
+        format!("http://127.0.0.1:{}/{}", self.port, self.name)
     }
 
     pub(crate) fn sha256(&self) -> &str {

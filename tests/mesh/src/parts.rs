@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use rig::process::Process;
 use rig::repository;
 
-use crate::lanes::LANE;
+use crate::lanes;
 
 /// Where the parts are.
 #[derive(Debug)]
@@ -108,7 +108,7 @@ fn tail(log: &str) -> String {
 pub(crate) fn free_ports(count: usize) -> Vec<u16> {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let spread = u16::try_from(std::process::id() % 60).expect("fits") * 100;
-    let first = if std::env::var(LANE).is_ok_and(|lane| lane == "1") { 26_000 } else { 20_000 };
+    let first = if lanes::is_first() { 20_000 } else { 26_000 };
     let mut candidates = (0..=u16::MAX)
         .map(|_| first + (spread + NEXT.fetch_add(1, Ordering::Relaxed)) % 6_000)
         .filter(|port| is_free(*port));

@@ -79,12 +79,6 @@ pub(crate) fn run(world: &World, workspace: &Workspace, report: &mut Report) {
         Ok(format!("journey of {} steps", journey::walk(port, Token::Stays)?))
     });
     report.scenario("the overlay of a Che workspace, by kubectl kustomize", || che(world));
-    report.scenario("waypoint.yaml", || {
-        let resources = world.shipped("waypoint.yaml");
-        world.cluster.apply(&resources);
-        world.cluster.delete(&resources);
-        Ok("accepted by the API server; not run, for a waypoint's listener wants filters that only Istio's own Envoy has".into())
-    });
 }
 
 /// A workspace of Che: a copy of the folder, with its own `workspace.env`.

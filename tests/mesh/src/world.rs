@@ -159,6 +159,12 @@ pub(crate) fn get(port: u16, path: &str, headers: &[(&str, &str)]) -> u16 {
     http::request(port, "GET", path, &bytes(headers), b"").status
 }
 
+/// Where a browser without a token is led.
+pub(crate) fn led_to(port: u16) -> String {
+    let response = http::request(port, "GET", "/notes", &bytes(&[("accept", "text/html")]), b"");
+    response.header("location").unwrap_or_default().to_owned()
+}
+
 /// Checks something while these resources are applied, and takes them away again.
 pub(crate) fn while_applied(
     world: &World,
