@@ -70,6 +70,12 @@ impl Agent {
         };
         write("var/run/secrets/tokens/istio-token", token.trim());
         write("var/run/secrets/istio/root-cert.pem", &root);
+        // With an address of one it would listen beyond this machine.
+        let interfaces = interfaces().join(",");
+        write(
+            "etc/istio/pod/annotations",
+            &format!("traffic.sidecar.istio.io/excludeInterfaces=\"{interfaces}\"\n"),
+        );
         fs::create_dir(folder.path().join(CERTIFICATES)).expect("a folder");
         let [status, prometheus, envoy_status] = free_ports(3).try_into().expect("three ports");
         let config = json!({
@@ -82,6 +88,8 @@ impl Agent {
         let template = fs::read_to_string(parts.path("envoy_bootstrap.json")).expect("a template");
         // A waypoint loads an extension that only Istio's own build of Envoy has, wherever its metrics go.
         let template = template.replace("{{- if .metadata_discovery }}", "{{- if false }}");
+        // Nor what it listens at beyond this machine.
+        let template = template.replace("{{ .wildcard }}", "127.0.0.1");
         write("envoy_bootstrap.json", &template);
         let mut command = Command::new("unshare");
         command
@@ -150,4 +158,11 @@ impl Agent {
     pub(crate) fn stop(&mut self) {
         self.part.stop();
     }
+}
+
+/// The network interfaces of this machine that lead out of it.
+fn interfaces() -> Vec<String> {
+    let all = fs::read_dir("/sys/class/net").into_iter().flatten().flatten();
+    let names = all.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    names.filter(|name| name != "lo").collect()
 }

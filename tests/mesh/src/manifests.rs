@@ -181,7 +181,7 @@ pub(crate) fn gateway(namespace: &str, labels: &Value, ports: &[u16], host: &str
     let servers: Vec<_> = ports
         .iter()
         .map(|port| {
-            json!({"hosts": ["*"],
+            json!({"hosts": ["*"], "bind": "127.0.0.1",
                 "port": {"number": port, "protocol": "HTTP", "name": format!("http-{port}")}})
         })
         .collect();

@@ -167,6 +167,9 @@ fn way(world: &World, port: u16, ingress: u16) -> Vec<Value> {
         let resource =
             resources.iter_mut().find(|resource| resource["kind"] == kind).expect("such a resource");
         *resource.pointer_mut(path).expect("a port") = json!(port);
+        if kind == "Gateway" {
+            resource["spec"]["servers"][0]["bind"] = json!("127.0.0.1");
+        }
     }
     resources
 }
