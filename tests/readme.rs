@@ -73,7 +73,7 @@ fn every_reason_is_in_the_list() {
 #[test]
 fn the_manifests_are_named_and_tried() {
     let page = read("docs/istio.md");
-    let tried: String = ["shipped", "pairings", "life", "keycloak"]
+    let tried: String = ["shipped", "pairings", "forms", "life", "keycloak"]
         .iter()
         .map(|name| read(&format!("tests/mesh/src/{name}.rs")))
         .collect();

@@ -226,7 +226,7 @@ fn second(world: &World, port: u16, change: &Change<'_>) -> Result<String, Strin
     Ok(format!("the first is {}; a good token passes both", told.join(", ")))
 }
 
-fn restart(world: &World, workspace: &mut Workspace) {
+pub(crate) fn restart(world: &World, workspace: &mut Workspace) {
     workspace.sidecar.stop();
     workspace.sidecar = world.agent(&sidecar_pod());
 }

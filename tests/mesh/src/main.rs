@@ -1,12 +1,14 @@
 //! The filter in a whole Istio, without containers: a real API server, istiod, agents and their Envoys, and the
 //! resources of `envoy/istio/` applied by `kubectl`. `docs/testing.md` says how to run it.
 //!
-//!     cargo run --locked --package mesh [shipped] [table] [life] [keycloak] [oci] [keys] [versions]
+//!     cargo run --locked --package mesh [shipped] [forms] [table] [life] [keycloak] [oci] [keys] [versions]
 //!
 //! One line for each scenario; the total is the last line.
 
 mod agent;
 mod control_plane;
+mod envoy_filter;
+mod forms;
 mod journey;
 mod keycloak;
 mod keys;
@@ -42,11 +44,14 @@ fn main() -> ExitCode {
     let mut report = Report::default();
     let wanted: Vec<_> = std::env::args().skip(1).collect();
     let is_wanted = |part: &str| wanted.is_empty() || wanted.iter().any(|own| own == part);
-    if is_wanted("shipped") || is_wanted("life") {
+    if ["shipped", "forms", "life"].into_iter().any(is_wanted) {
         let mut workspace = Workspace::start(&world);
         if is_wanted("shipped") {
             shipped::run(&world, &workspace, &mut report);
             pairings::run(&world, &workspace, &mut report);
+        }
+        if is_wanted("forms") {
+            forms::run(&world, &mut workspace, &mut report);
         }
         if is_wanted("life") {
             life::run(&mut world, &mut workspace, &mut report);
@@ -54,6 +59,9 @@ fn main() -> ExitCode {
     }
     if is_wanted("table") {
         table::run(&world, &mut report);
+    }
+    if is_wanted("table") || is_wanted("forms") {
+        table::run_forms(&world, &mut report);
     }
     if is_wanted("keycloak") {
         keycloak::run(&world, &mut report);
