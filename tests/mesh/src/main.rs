@@ -6,6 +6,7 @@
 //! One line for each scenario; the total is the last line.
 
 mod agent;
+mod conditions;
 mod control_plane;
 mod envoy_filter;
 mod forms;
@@ -49,6 +50,7 @@ fn main() -> ExitCode {
         if is_wanted("shipped") {
             shipped::run(&world, &workspace, &mut report);
             pairings::run(&world, &workspace, &mut report);
+            conditions::run(&world, &workspace, &mut report);
         }
         if is_wanted("forms") {
             forms::run(&world, &mut workspace, &mut report);
