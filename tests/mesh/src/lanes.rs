@@ -10,8 +10,10 @@ use crate::parts::Parts;
 use crate::report::Total;
 
 /// About as long as each other. What all of them stand on starts in either.
-const LANES: [&[&str]; 2] =
-    [&["shipped", "life", "beside", "page", "waypoint"], &["table", "keycloak", "oci", "keys", "versions"]];
+const LANES: [&[&str]; 2] = [
+    &["shipped", "forms", "life", "beside", "page", "waypoint"],
+    &["table", "keycloak", "oci", "keys", "versions"],
+];
 const LANE: &str = "MESH_LANE";
 
 /// Whether this process is the only one, or the first of two.

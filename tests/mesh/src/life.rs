@@ -266,7 +266,7 @@ fn roll(world: &World, port: u16, change: &Change<'_>) -> Result<String, String>
     ))
 }
 
-fn restart(world: &World, workspace: &mut Workspace) {
+pub(crate) fn restart(world: &World, workspace: &mut Workspace) {
     workspace.sidecar.stop();
     workspace.sidecar = world.agent_to_ask(&sidecar_pod());
 }

@@ -9,7 +9,10 @@
 
 mod agent;
 mod beside;
+mod conditions;
 mod control_plane;
+mod envoy_filter;
+mod forms;
 mod journey;
 mod keycloak;
 mod keys;
@@ -54,11 +57,15 @@ fn run(wanted: &[String]) -> Result<ExitCode, String> {
     }
     let mut report = Report::default();
     let is_wanted = |part: &str| wanted.iter().any(|own| own == part);
-    if ["shipped", "life", "beside", "page"].into_iter().any(is_wanted) {
+    if ["shipped", "forms", "life", "beside", "page"].into_iter().any(is_wanted) {
         let mut workspace = Workspace::start(&world);
         if is_wanted("shipped") {
             shipped::run(&world, &workspace, &mut report);
             pairings::run(&world, &workspace, &mut report);
+            conditions::run(&world, &workspace, &mut report);
+        }
+        if is_wanted("forms") {
+            forms::run(&world, &mut workspace, &mut report);
         }
         if is_wanted("life") {
             life::run(&mut world, &mut workspace, &mut report);
@@ -73,6 +80,9 @@ fn run(wanted: &[String]) -> Result<ExitCode, String> {
     }
     if is_wanted("table") {
         table::run(&world, &mut report);
+    }
+    if is_wanted("table") || is_wanted("forms") {
+        table::run_forms(&world, &mut report);
     }
     if is_wanted("keycloak") {
         keycloak::run(&world, &mut report);

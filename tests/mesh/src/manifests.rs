@@ -7,6 +7,7 @@ use rig::jwt::Key;
 use rig::repository;
 use serde_json::{Value, json};
 
+use crate::envoy_filter;
 use crate::module::Module;
 
 /// The resources of a file of `envoy/istio/`, ready to be applied.
@@ -14,8 +15,12 @@ pub(crate) fn shipped(file: &str, module: &Module) -> Vec<Value> {
     let path = repository("envoy/istio").join(file);
     let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let mut resources = parsed(&text);
-    for resource in resources.iter_mut().filter(|resource| is_plugin(resource)) {
-        fit(resource, module);
+    for resource in &mut resources {
+        if is_plugin(resource) {
+            fit(resource, module);
+        } else if resource["kind"] == "EnvoyFilter" {
+            envoy_filter::fit(resource, module);
+        }
     }
     resources
 }

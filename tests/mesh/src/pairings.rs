@@ -98,7 +98,7 @@ pub(crate) fn run(world: &World, workspace: &Workspace, report: &mut Report) {
             lived.as_millis()
         ))
     });
-    report.scenario("a posted form", || {
+    report.scenario("a posted form behind wasmplugin.yaml", || {
         while_applied(world, workspace, &plugin, &|| {
             guarded(port)?;
             let start = Instant::now();
@@ -112,7 +112,7 @@ pub(crate) fn run(world: &World, workspace: &Workspace, report: &mut Report) {
             })?;
             ensure(start.elapsed() < Duration::from_secs(8), || "late".into())?;
             Ok(format!(
-                "501 form_unreadable after {} ms, as Istio cannot let it through",
+                "501 form_unreadable after {} ms, as a WasmPlugin cannot let it through",
                 start.elapsed().as_millis()
             ))
         })
