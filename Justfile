@@ -91,7 +91,7 @@ test-deploy: build
     set -eu
     PYTHONPATH=tests/image python3 -B -m unittest discover --start-directory tests/image/deploy --pattern '*_test.py'
     node=$(tests/bring node)
-    for tool in browser jupyter keycloak mesh theia; do
+    for tool in browser coraza crane gateway-api jupyter keycloak mesh registry skopeo theia; do
         tests/bring "$tool" >/dev/null
     done
     tests/func-e

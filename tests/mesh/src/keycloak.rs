@@ -36,6 +36,8 @@ pub(crate) fn run(world: &World, report: &mut Report) {
     report.scenario("Keycloak rotates its key under load", || place.rotation());
     report
         .scenario("Keycloak is killed, starts again, and disables the old key, under load", || place.away());
+    // A gateway that is started later would wait for the certificate that they name.
+    world.cluster.delete(&place.resources());
 }
 
 /// Keycloak, a workspace with a sidecar, and a gateway in front of it.

@@ -105,8 +105,10 @@ fn wrong(world: &World, workspace: &mut Workspace, report: &mut Report, change: 
         world.cluster.apply(&plugin);
         guarded(port)?;
         let load = Load::start(port, usual());
+        let reasons = || workspace.sidecar.log().matches(WRONG).count();
+        let before = reasons();
         world.cluster.apply(&wrong);
-        let said = until(Duration::from_secs(20), || workspace.sidecar.said(WRONG).is_some());
+        let said = until(Duration::from_secs(20), || reasons() > before);
         let said = said.ok_or("the agent's log never says why")?;
         let counted = until(Duration::from_secs(10), || !rejects(world).is_empty());
         sleep(AFTERWARDS);

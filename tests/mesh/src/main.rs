@@ -81,7 +81,7 @@ fn run(wanted: &[String]) -> Result<ExitCode, String> {
     if is_wanted("table") {
         table::run(&world, &mut report);
     }
-    if is_wanted("table") || is_wanted("forms") {
+    if is_wanted("table") {
         table::run_forms(&world, &mut report);
     }
     if is_wanted("keycloak") {
