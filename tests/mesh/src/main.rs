@@ -80,8 +80,6 @@ fn run(wanted: &[String]) -> Result<ExitCode, String> {
     }
     if is_wanted("table") {
         table::run(&world, &mut report);
-    }
-    if is_wanted("table") {
         table::run_forms(&world, &mut report);
     }
     if is_wanted("keycloak") {
