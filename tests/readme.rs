@@ -30,7 +30,7 @@ fn every_field_is_in_its_table() {
     let sources = ["feeds", "mod", "keys", "paths", "providers", "rules", "session", "sources"];
     let mut fields = 0;
     for source in sources {
-        let text = read(&format!("src/config/{source}.rs"));
+        let text = read(format!("src/config/{source}.rs"));
         let lists = text.split("fields(&[").skip(1).chain(text.split("FIELDS: &[&str] =\n").skip(1));
         for name in lists
             .filter_map(|rest| rest.split(']').next())

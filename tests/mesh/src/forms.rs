@@ -5,7 +5,6 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use rig::http::{self, Connection, Response};
-use rig::jwt::Key;
 use rig::place::{bearer, bytes, cookie};
 use rig::repository;
 use serde_json::{Value, json};
@@ -14,10 +13,11 @@ use crate::envoy_filter;
 use crate::journey::{self, Token};
 use crate::life::restart;
 use crate::load::{Load, usual};
+use crate::pairings;
 use crate::parts::until;
 use crate::registry::Registry;
 use crate::report::{Report, ensure};
-use crate::world::{Workspace, World, get, guarded, settled, status_with, token_of, while_applied};
+use crate::world::{Workspace, World, get, guarded, led_to, settled, status_with, token_of, while_applied};
 
 const WRONG: &str = "audience";
 const WRONG_DIGEST: &str = "0000000000000000000000000000000000000000000000000000000000000000";
@@ -63,9 +63,7 @@ fn serves(world: &World, workspace: &Workspace, report: &mut Report) {
     envoy_filter::configure(&mut hands_on[0], |configuration| {
         configuration["forward_token"] = json!({"header": "authorization", "scheme": "Bearer"});
     });
-    let mut pairing = world.shipped("request_authentication.yaml");
-    pairing[0]["spec"]["jwtRules"][0]["jwks"] =
-        json!(json!({"keys": [Key::fixed("a").jwk("a")]}).to_string());
+    let pairing = pairings::second_lock(world);
     let policies = [hands_on, pairing, world.shipped("authorization.yaml")].concat();
     with("envoyfilter.yaml before Istio's own authentication and authorization", policies, &|| {
         settled(port, &[(None, 401), (Some(token_of("alice")), 200), (Some(token_of("carol")), 403)])?;
@@ -337,11 +335,7 @@ fn in_line(world: &World, workspace: &mut Workspace, report: &mut Report) {
     });
 }
 
-/// Where a browser without a token is led.
-fn led_to(port: u16) -> String {
-    led_by(&mut Connection::open(port), port)
-}
-
+/// Where a browser without a token is led by that connection.
 fn led_by(connection: &mut Connection, port: u16) -> String {
     let response =
         connection.send(&http::raw(port, "GET", "/notes", &bytes(&[("accept", "text/html")]), b""));

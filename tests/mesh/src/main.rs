@@ -1,9 +1,9 @@
 //! The filter in a whole Istio, without containers: a real API server, istiod, agents and their Envoys, and the
 //! resources of `envoy/istio/` applied by `kubectl`. `docs/testing.md` says how to run it.
 //!
-//!     cargo run --locked --package mesh [PART…]
+//!     cargo run --locked --package mesh PARTS
 //!
-//! Without parts it is all of them, as `lanes.rs` names them.
+//! The parts are those that `lanes.rs` names; without any it is all of them.
 //!
 //! One line for each scenario; the total is the last line.
 
@@ -33,6 +33,7 @@ mod table;
 mod versions;
 mod waypoint;
 mod world;
+mod wrong;
 
 use std::process::ExitCode;
 

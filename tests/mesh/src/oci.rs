@@ -17,7 +17,7 @@ use crate::manifests;
 use crate::parts::{free_port, until};
 use crate::registry::Registry;
 use crate::report::{Report, ensure};
-use crate::world::{World, guarded};
+use crate::world::{World, guarded, led_to};
 
 const NAMESPACE: &str = "images";
 /// How long an agent is watched that might try again by itself.
@@ -180,9 +180,4 @@ fn answers(port: u16, token: &str) -> (Option<u16>, String) {
     let answer = http::Connection::try_open(port)
         .and_then(|mut open| open.try_send(&http::raw(port, "GET", "/notes", &bytes(&headers), b"")));
     answer.map_or((None, String::new()), |answer| (Some(answer.status), answer.text().into()))
-}
-
-fn led_to(port: u16) -> String {
-    let response = http::request(port, "GET", "/notes", &bytes(&[("accept", "text/html")]), b"");
-    response.header("location").unwrap_or_default().to_owned()
 }
