@@ -10,7 +10,7 @@ use rig::{http, repository};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::load::{Load, usual, with_keys};
+use crate::load::{Load, probe, usual, with_keys};
 use crate::module::Module;
 use crate::parts::until;
 use crate::report::{Report, ensure};
@@ -79,7 +79,11 @@ pub(crate) fn run(world: &mut World, workspace: &mut Workspace, report: &mut Rep
         });
         world.cluster.apply(&doubles);
         settled(port, &[(Some(aged(1800)), 200), (Some(aged(1801)), 401)])?;
-        Ok("max_ttl_seconds: 1800.0 admits 1800 s and refuses 1801 s".into())
+        let probes = [("1800 s", 1800, &[200][..]), ("1801 s", 1801, &[401])];
+        let load = Load::start(port, probes.map(|(name, age, of)| probe(name, Some(&aged(age)), of)).into());
+        sleep(AFTERWARDS);
+        let figures = load.end()?.without_errors()?;
+        Ok(format!("max_ttl_seconds: 1800.0 admits 1800 s and refuses 1801 s; {figures}"))
     });
     report.scenario("a configuration of 100 keys", || {
         let many = change(&|spec| {

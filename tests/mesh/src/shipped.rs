@@ -2,6 +2,8 @@
 
 use std::fs;
 use std::process::Command;
+use std::thread::sleep;
+use std::time::Duration;
 
 use rig::http;
 use rig::jwt::{Key, mint};
@@ -12,6 +14,7 @@ use tempfile::TempDir;
 
 use crate::agent::Pod;
 use crate::journey::{self, Token};
+use crate::load::{Load, usual};
 use crate::manifests;
 use crate::parts::free_port;
 use crate::report::{Report, ensure};
@@ -45,7 +48,11 @@ pub(crate) fn run(world: &World, workspace: &Workspace, report: &mut Report) {
     with("gateway.yaml and wasmplugin.yaml in a row", both, &|| {
         guarded(port)?;
         guarded_behind(edge)?;
-        Ok(format!("the token survives the first: journey of {} steps", journey::walk(edge, Token::Stays)?))
+        let load = Load::start(edge, usual());
+        sleep(Duration::from_secs(1));
+        let figures = load.end()?.without_errors()?;
+        let steps = journey::walk(edge, Token::Stays)?;
+        Ok(format!("the token survives the first: journey of {steps} steps; {figures}"))
     });
     let mut stays = world.shipped("gateway.yaml");
     manifests::plugin(&mut stays[0])["pluginConfig"]["forward_token"] = json!(false);

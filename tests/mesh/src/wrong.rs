@@ -110,20 +110,33 @@ pub(crate) fn run(world: &World, workspace: &mut Workspace, report: &mut Report,
             took.as_millis()
         ))
     });
-    report.scenario("a cold start with a wrong configuration", || {
-        world.cluster.apply(&wrong);
-        restart(world, workspace);
-        let refused = until(Duration::from_secs(20), || workspace.sidecar.said(WRONG).is_some());
-        refused.ok_or("the agent's log never says why")?;
-        sleep(AFTERWARDS);
-        let found = [None, Some(good())].map(|token| status_with(port, "/notes", token.as_deref()));
-        ensure(found.iter().all(|status| status.is_none_or(|status| status >= 500)), || {
-            format!("{found:?}")
-        })?;
-        world.cluster.apply(&plugin);
-        let took = guarded(port)?;
-        Ok(format!("closed ({found:?}); guarded {} ms after the right one was applied", took.as_millis()))
-    });
+    report.scenario("a cold start with a wrong configuration", || cold(world, workspace, &plugin, &wrong));
+}
+
+/// A pod that starts with a wrong one, and gets the right one.
+fn cold(
+    world: &World,
+    workspace: &mut Workspace,
+    plugin: &[Value],
+    wrong: &[Value],
+) -> Result<String, String> {
+    let [port, _] = workspace.ports;
+    world.cluster.apply(wrong);
+    restart(world, workspace);
+    let refused = until(Duration::from_secs(20), || workspace.sidecar.said(WRONG).is_some());
+    refused.ok_or("the agent's log never says why")?;
+    sleep(AFTERWARDS);
+    let found = [None, Some(good())].map(|token| status_with(port, "/notes", token.as_deref()));
+    ensure(found.iter().all(|status| status.is_none_or(|status| status >= 500)), || format!("{found:?}"))?;
+    let load = Load::start(port, until_mended());
+    sleep(AFTERWARDS);
+    world.cluster.apply(plugin);
+    let took = guarded(port)?;
+    let figures = load.end()?;
+    Ok(format!(
+        "closed ({found:?}); guarded {} ms after the right one was applied; {figures}",
+        took.as_millis()
+    ))
 }
 
 /// What becomes of a request without a token when somebody mends a wrong configuration so, beside these resources.
