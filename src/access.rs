@@ -1,7 +1,7 @@
 //! What the head of a request tells of who asks: a person, a script, gRPC; this site or another.
 
 use crate::address::Origin;
-use crate::http::RequestHead;
+use crate::http::{RequestHead, is_token};
 
 /// Who waits for the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,19 +102,36 @@ pub fn brings_form(head: &RequestHead<'_>) -> bool {
 #[derive(Clone, Copy, Debug)]
 pub struct Preflight(());
 
-/// Tells a CORS preflight (Fetch section 4.8). One that opens another protocol is none: what follows it would reach
-/// the upstream unseen.
+/// Tells a CORS preflight (Fetch section 4.8): it asks in one line each, and that is all it does. One with a body or that opens
+/// another protocol is none: what follows it would reach the upstream unseen.
 #[must_use]
 pub fn preflight(head: &RequestHead<'_>) -> Option<Preflight> {
-    let asks = head.value("origin").is_some() && head.value("access-control-request-method").is_some();
-    (asks && head.method() == b"OPTIONS" && !is_upgrade(head)).then_some(Preflight(()))
+    // Envoy joins the lines of an Origin by commas.
+    let is_one = |origin: &[u8]| !origin.is_empty() && memchr::memchr2(b',', b' ', origin).is_none();
+    let asks = only_value(head, "origin").is_some_and(is_one)
+        && only_value(head, "access-control-request-method").is_some_and(is_token);
+    (asks && is_bare_options(head)).then_some(Preflight(()))
 }
 
 /// Tells what JwtProxy takes for a preflight: OPTIONS with any header whose name starts so.
 #[must_use]
 pub fn jwtproxy_preflight(head: &RequestHead<'_>) -> Option<Preflight> {
     let asks = head.names().any(|name| name.starts_with("access-control-request"));
-    (asks && head.method() == b"OPTIONS" && !is_upgrade(head)).then_some(Preflight(()))
+    (asks && is_bare_options(head)).then_some(Preflight(()))
+}
+
+fn is_bare_options(head: &RequestHead<'_>) -> bool {
+    head.method() == b"OPTIONS"
+        && !is_upgrade(head)
+        && !head.has_body()
+        && head.value("transfer-encoding").is_none()
+        && head.values("content-length").all(|length| length == b"0")
+}
+
+/// The value of a header that stands in one line.
+fn only_value<'r>(head: &RequestHead<'r>, name: &str) -> Option<&'r [u8]> {
+    let mut values = head.values(name);
+    values.next().filter(|_| values.next().is_none())
 }
 
 /// Whether this opens a WebSocket or another protocol of its own.

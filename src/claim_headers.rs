@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::http::{HeadEdit, RequestHead, hex};
 use crate::jwt::{Claims, VerifiedJwt};
+use crate::lenient::is_twin;
 
 /// A claim as a header.
 #[derive(Clone, Debug)]
@@ -59,6 +60,12 @@ impl ClaimHeaders {
     #[must_use]
     pub fn has(&self, name: &str) -> bool {
         self.names.iter().any(|own| own == name)
+    }
+
+    /// Whether some reader takes a header of that name for one that a claim becomes.
+    #[must_use]
+    pub fn has_twin(&self, name: &str) -> bool {
+        self.names.iter().any(|own| is_twin(name, own))
     }
 
     /// Removes what a client sent under a name that CGI and its heirs read as this one: `x_jwt_uid` for `x-jwt-uid`.
@@ -119,11 +126,6 @@ impl PreparedHeaders {
 
 /// From 2^53 on a double no longer holds every integer.
 const ROUNDED: f64 = 9_007_199_254_740_992.0;
-
-fn is_twin(found: &str, name: &str) -> bool {
-    let normal = |byte: u8| if byte == b'_' { b'-' } else { byte };
-    found.len() == name.len() && found.bytes().map(normal).eq(name.bytes().map(normal))
-}
 
 /// The value of a header; `None` for what would not arrive as it was signed: numbers that a double has rounded, and, where
 /// nothing is escaped, control characters and white space at the ends, which every reader trims.

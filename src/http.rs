@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
+use crate::jwt::Budget;
+
 /// A header line as the host delivers it: a lower-case name and raw bytes.
 pub type Field = (String, Vec<u8>);
 
@@ -14,6 +16,8 @@ pub struct RequestHead<'r> {
     target: &'r [u8],
     fields: &'r [Field],
     form: Option<&'r [u8]>,
+    budget: Budget,
+    has_body: bool,
     may_wait: bool,
 }
 
@@ -21,7 +25,16 @@ impl<'r> RequestHead<'r> {
     /// Takes the header map of a request, `:method`, `:authority` and `:path` included; one that is missing is empty.
     #[must_use]
     pub fn new(fields: &'r [Field]) -> Self {
-        let mut head = Self { method: b"", authority: b"", target: b"", fields, form: None, may_wait: true };
+        let mut head = Self {
+            method: b"",
+            authority: b"",
+            target: b"",
+            fields,
+            form: None,
+            has_body: false,
+            budget: Budget::FULL,
+            may_wait: true,
+        };
         for (name, value) in fields {
             match name.as_str() {
                 ":method" => head.method = value,
@@ -37,6 +50,30 @@ impl<'r> RequestHead<'r> {
     #[must_use]
     pub const fn with_form(self, form: &'r [u8]) -> Self {
         Self { form: Some(form), ..self }
+    }
+
+    /// The same, of a request that has waited: this is what it may still spend.
+    #[must_use]
+    pub const fn with_budget(self, budget: Budget) -> Self {
+        Self { budget, ..self }
+    }
+
+    /// How many signatures may be checked for it.
+    #[must_use]
+    pub const fn budget(&self) -> Budget {
+        self.budget
+    }
+
+    /// The same, of a request whose head is all there is of it, or is not: over HTTP/2 nothing in it need say so.
+    #[must_use]
+    pub const fn with_body(self, has_body: bool) -> Self {
+        Self { has_body, ..self }
+    }
+
+    /// Whether something may follow the head.
+    #[must_use]
+    pub const fn has_body(&self) -> bool {
+        self.has_body
     }
 
     /// The same, of a request that has waited long enough.
@@ -85,6 +122,13 @@ impl<'r> RequestHead<'r> {
     #[must_use]
     pub fn query(&self) -> Option<&'r [u8]> {
         cut(self.target, b'?').1
+    }
+
+    /// Whether the query or the cookies have so many pairs that to look at each would take long, and that no application does.
+    #[must_use]
+    pub fn has_too_many_pairs(&self) -> bool {
+        let mut cookies = self.values("cookie").flat_map(|line| memchr::memchr_iter(b';', line));
+        has_many(self.target, b'&') || cookies.nth(MOST_PAIRS).is_some()
     }
 
     /// Every value of a header, in order.
@@ -189,6 +233,20 @@ impl GrpcStatus {
 pub(crate) fn cut(text: &[u8], separator: u8) -> (&[u8], Option<&[u8]>) {
     let parts = memchr::memchr(separator, text).and_then(|at| text.split_at_checked(at));
     parts.map_or((text, None), |(before, rest)| (before, rest.get(1..)))
+}
+
+/// Whether that is a token (RFC 9110 section 5.6.2): a method, or the name of a header.
+pub(crate) fn is_token(text: &[u8]) -> bool {
+    let fits = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
+    !text.is_empty() && text.iter().all(fits)
+}
+
+/// So many parameters or cookies of a request are looked at. Only who sends separators alone has more in 60 KiB.
+const MOST_PAIRS: usize = 16_384;
+
+/// Whether a query or a form has more.
+pub(crate) fn has_many(text: &[u8], separator: u8) -> bool {
+    text.len() > MOST_PAIRS && memchr::memchr_iter(separator, text).nth(MOST_PAIRS).is_some()
 }
 
 /// Bytes in hexadecimal digits.

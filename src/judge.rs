@@ -27,14 +27,14 @@ pub(crate) struct Judged<'c, 'r> {
 }
 
 impl<'p, C: Clock, S: Signatures> Judge<'p, C, S> {
-    pub const fn new(policy: &'p Policy, clock: &'p C, signatures: &'p S) -> Self {
-        Self { policy, clock, signatures, budget: Budget::FULL, missing: None }
+    pub const fn new(policy: &'p Policy, head: &RequestHead<'_>, clock: &'p C, signatures: &'p S) -> Self {
+        Self { policy, clock, signatures, budget: head.budget(), missing: None }
     }
 
     /// The request waits where what is missing for one of its tokens may yet come.
     pub fn waits<'d>(&self, head: &RequestHead<'_>) -> Option<Decision<'d>> {
         let feed = self.missing.filter(|feed| self.policy.is_worth_waiting(*feed, head, self.clock))?;
-        Some(Decision::Await { feed })
+        Some(Decision::Await { feed, budget: self.budget })
     }
 
     pub fn verify(&mut self, candidate: &Candidate<'_>) -> Result<Rc<KnownToken>, VerifyError> {

@@ -8,7 +8,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode, percent_encod
 use crate::access;
 use crate::extract::Carrier;
 use crate::http::{RequestHead, Response, cut};
-use crate::jwt::{Budget, Clock, JwsFault, Signatures, VerifiedJwt, VerifyError};
+use crate::jwt::{Clock, JwsFault, Signatures, VerifiedJwt, VerifyError};
 use crate::path::PlainPath;
 use crate::policy::{Decision, Event, Policy, answer};
 use crate::reply::Rejection;
@@ -45,11 +45,12 @@ pub(crate) fn decide<'d>(
     let Some(candidate) = policy.sources.first_found(head) else {
         return refuse(policy, Rejection::NoCredentials, head);
     };
-    let token = match policy.verify(&candidate, clock, &mut Budget::default(), signatures) {
+    let mut budget = head.budget();
+    let token = match policy.verify(&candidate, clock, &mut budget, signatures) {
         Ok(token) => token,
         Err(fault) => {
             return match fault.feed().filter(|feed| policy.is_worth_waiting(*feed, head, clock)) {
-                Some(feed) => Decision::Await { feed },
+                Some(feed) => Decision::Await { feed, budget },
                 None => refuse(policy, Rejection::Token(fault), head),
             };
         }
@@ -59,7 +60,7 @@ pub(crate) fn decide<'d>(
         (None, Some(session)) if candidate.carrier == Carrier::Cookie && !session.lets_cookie(head) => {
             refuse(policy, Rejection::Csrf, head)
         }
-        (None, _) => policy.forward_verified(token, candidate.place(), head, clock),
+        (None, _) => policy.forward_verified(token, candidate.place(), None, head, clock),
     }
 }
 
@@ -126,7 +127,9 @@ fn refuse(policy: &Policy, rejection: Rejection, head: &RequestHead<'_>) -> Deci
         | Rejection::FormTooLarge
         | Rejection::FormUnreadable
         | Rejection::NotPermitted { .. }
-        | Rejection::TokenTooLarge => failure(&rejection),
+        | Rejection::Overloaded
+        | Rejection::TokenTooLarge
+        | Rejection::TooManyPairs => failure(&rejection),
         Rejection::Token(fault) if fault.is_of_the_proxy() => failure(&rejection),
         Rejection::HiddenSession
         | Rejection::MethodNotAllowed
@@ -167,7 +170,9 @@ fn message(rejection: &Rejection) -> String {
         | Rejection::MethodNotAllowed
         | Rejection::NoCredentials
         | Rejection::NotPermitted { .. }
-        | Rejection::OtherSession => "No JWT found",
+        | Rejection::OtherSession
+        | Rejection::Overloaded
+        | Rejection::TooManyPairs => "No JWT found",
         Rejection::TokenTooLarge => "Token too large for a cookie",
         Rejection::Token(fault) => match fault {
             VerifyError::AlgorithmNotAllowed

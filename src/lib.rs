@@ -20,9 +20,9 @@
 //!
 //! The core ([`Policy::decide`]) takes values and returns a [`Decision`]; it knows no host and no clock. The adapter to
 //! Envoy holds no rule. Modules depend on each other in one direction, which `tests/architecture.rs` holds:
-//! `host`, `decide`, `strict`, `jwtproxy`, `config`, `sign_out`, `judge`, `refuse`, `take`, `policy`, `token_cache`,
-//! `claim_headers`, `rules`, `ended`, `streams`, `session`, `extract`, `reply`, `page`, `access`, `path`, `cookie`, `address`,
-//! `http`, `feed`, `jwt`.
+//! `host`, `trailers`, `decide`, `strict`, `jwtproxy`, `config`, `sign_out`, `judge`, `refuse`, `take`, `policy`,
+//! `token_cache`, `claim_headers`, `rules`, `ended`, `streams`, `session`, `extract`, `reply`, `page`, `access`, `path`,
+//! `cookie`, `lenient`, `address`, `http`, `feed`, `jwt`.
 
 mod access;
 mod address;
@@ -39,6 +39,7 @@ pub mod http;
 mod judge;
 pub mod jwt;
 mod jwtproxy;
+mod lenient;
 mod page;
 mod path;
 mod policy;
@@ -51,9 +52,10 @@ mod streams;
 mod strict;
 mod take;
 mod token_cache;
+mod trailers;
 
 pub use config::{ConfigError, Env};
-pub use ended::{EndedSession, EndedSessions};
+pub use ended::{EndedEntry, EndedSession, EndedSessions};
 pub use http::{Field, GrpcStatus, HeadEdit, RequestHead, Response};
 pub use jwt::{Clock, NumericDate, RustCrypto, Signatures, TokenHash};
 pub use policy::{Answer, Decision, Event, Forward, Policy};

@@ -5,25 +5,37 @@ use std::borrow::Cow;
 use percent_encoding::percent_decode;
 use regex_lite::Regex;
 
-use crate::http::{RequestHead, cut};
+use crate::http::RequestHead;
 
-/// A path that every reader understands alike: percent-decoded once, dot segments resolved, slashes as they came.
+/// The longest path that is read in more ways than one, all of them together, and that an expression is searched in:
+/// both cost much more than a comparison.
+const MAX_BYTES: usize = 8192;
+
+/// The path of a request, and all that common servers make of it: percent-decoded once, dot segments resolved. Slashes may
+/// be merged, `;parameters` dropped, what stands behind `//` be taken for a host, and what stands behind a decoded `?` or
+/// `#` for none of the path.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PlainPath<'p>(Cow<'p, str>);
+pub struct PlainPath<'p> {
+    plain: Cow<'p, str>,
+    others: Vec<String>,
+}
 
 impl<'p> PlainPath<'p> {
-    /// Normalises the path of a request. `None` where what the upstream makes of it cannot be known: an encoded
-    /// slash or backslash or NUL, a backslash, a fragment, a dot segment with parameters, an escape left after decoding, bytes
-    /// that are no UTF-8, or no leading slash (CONNECT, `OPTIONS *`).
+    /// Reads the path of a request. `None` where what the upstream makes of it cannot be known: an encoded slash or backslash
+    /// or NUL, a backslash, a fragment, dot segments that lead elsewhere where slashes are merged or parameters dropped
+    /// first, an escape left after decoding, bytes that are no UTF-8, no leading slash (CONNECT, `OPTIONS *`), or too many
+    /// bytes to read it in all ways.
     #[must_use]
     pub fn new(path: &'p [u8]) -> Option<Self> {
-        if path.starts_with(b"/")
-            && path.iter().all(|byte| is_plain(*byte))
-            && !path.windows(2).any(|pair| pair == b"/.")
-        {
-            return std::str::from_utf8(path).ok().map(Cow::Borrowed).map(Self);
+        if is_usual(path) {
+            let plain = std::str::from_utf8(path).ok()?;
+            return Some(Self { plain: Cow::Borrowed(plain), others: Vec::new() });
         }
-        if !path.starts_with(b"/") || path.contains(&b'#') || contains_escaped(path, b"/\\") {
+        let is_unreadable = !path.starts_with(b"/")
+            || path.len() > MAX_BYTES
+            || path.contains(&b'#')
+            || contains_escaped(path, b"/\\");
+        if is_unreadable {
             return None;
         }
         let decoded: Vec<u8> = percent_decode(path).collect();
@@ -31,25 +43,47 @@ impl<'p> PlainPath<'p> {
         if decoded.bytes().any(|byte| byte < b' ' || matches!(byte, b'%' | b'\\' | 0x7f)) {
             return None;
         }
-        remove_dot_segments(&decoded).map(Cow::Owned).map(Self)
+        let plain = resolve(&decoded)?;
+        let mut others = variants(&plain);
+        if let Some((before, _)) = decoded.split_once(['?', '#']) {
+            let before = resolve(before)?;
+            others.extend(variants(&before));
+            others.push(before);
+        }
+        others.sort_unstable();
+        others.dedup();
+        others.retain(|other| *other != plain);
+        let bytes = others.iter().fold(plain.len(), |sum, other| sum.saturating_add(other.len()));
+        (bytes <= MAX_BYTES).then_some(Self { plain: Cow::Owned(plain), others })
     }
 
-    /// The path as text.
+    /// The path as a server reads it that keeps all slashes and parameters.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.plain
+    }
+
+    /// All readings: that one first, and each other one once.
+    pub fn readings(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(self.as_str()).chain(self.others.iter().map(String::as_str))
     }
 
     /// Equal to `path`, or to `path` with one slash behind it.
     #[must_use]
     pub fn is_endpoint(&self, path: &str) -> bool {
-        self.0.strip_prefix(path).is_some_and(|rest| matches!(rest, "" | "/"))
+        self.plain.strip_prefix(path).is_some_and(|rest| matches!(rest, "" | "/"))
     }
 }
 
-/// Bytes that mean themselves.
-const fn is_plain(byte: u8) -> bool {
-    byte.is_ascii_graphic() && !matches!(byte, b'%' | b'\\' | b'#')
+/// Whether all bytes mean themselves, and nothing could be resolved, merged or dropped.
+fn is_usual(path: &[u8]) -> bool {
+    let mut before = 0;
+    path.first() == Some(&b'/')
+        && path.iter().all(|byte| {
+            let is_segment = before != b'/' || !matches!(byte, b'.' | b'/');
+            before = *byte;
+            is_segment && byte.is_ascii_graphic() && !matches!(byte, b'%' | b'\\' | b'#' | b';')
+        })
 }
 
 fn contains_escaped(path: &[u8], bytes: &[u8]) -> bool {
@@ -58,17 +92,22 @@ fn contains_escaped(path: &[u8], bytes: &[u8]) -> bool {
     })
 }
 
-/// RFC 3986 section 5.2.4; `None` for a dot segment with parameters (`/..;x/`), which some servers resolve and
-/// others do not.
-fn remove_dot_segments(path: &str) -> Option<String> {
+/// RFC 3986 section 5.2.4; `None` where the order of it and of what servers do besides matters. A dot segment with
+/// parameters (`/..;x/`) is one for those only who drop them first. Of `/a//../b` and `/a/;x/../b` those make `/b` who
+/// merge slashes first, others `/a/b`.
+fn resolve(path: &str) -> Option<String> {
     let mut kept: Vec<&str> = Vec::new();
+    let (mut has_dots, mut has_empty) = (false, false);
     let mut segments = path.split('/').skip(1).peekable();
     while let Some(segment) = segments.next() {
         let last = segments.peek().is_none();
-        let (name, parameters) = segment.split_once(';').map_or((segment, false), |(name, _)| (name, true));
+        let name = without_parameters(segment);
         match name {
-            "." | ".." if parameters => return None,
             "." | ".." => {
+                if name != segment {
+                    return None;
+                }
+                has_dots = true;
                 if name == ".." {
                     kept.pop();
                 }
@@ -76,22 +115,51 @@ fn remove_dot_segments(path: &str) -> Option<String> {
                     kept.push("");
                 }
             }
-            _ => kept.push(segment),
+            _ => {
+                // What is last stands before nothing.
+                has_empty |= name.is_empty() && !last;
+                kept.push(segment);
+            }
         }
     }
-    Some(kept.iter().flat_map(|segment| ["/", segment]).collect())
+    (!(has_dots && has_empty)).then(|| kept.iter().flat_map(|segment| ["/", segment]).collect())
 }
 
-/// Whether it does not matter if a server merges slashes before it resolves dot segments, or behind that: it does in
-/// `/a//../b`. Parameters (`;x`) may be dropped first.
-#[must_use]
-pub fn has_one_order(path: &[u8]) -> bool {
-    let decoded: Vec<u8> = percent_decode(path).collect();
-    let segments: Vec<&[u8]> = decoded.split(|byte| *byte == b'/').collect();
-    let is_dot = |segment: &&[u8]| matches!(*segment, b"." | b"..");
-    // The first is nothing ever, and what is last stands before nothing.
-    let inner = segments.get(1..segments.len().saturating_sub(1)).unwrap_or_default();
-    !inner.iter().any(|segment| cut(segment, b';').0.is_empty()) || !segments.iter().any(is_dot)
+fn without_parameters(segment: &str) -> &str {
+    segment.split_once(';').map_or(segment, |(name, _)| name)
+}
+
+/// What else servers make of a resolved path. URL parsers (WHATWG, RFC 3986) take what follows two slashes for a host.
+fn variants(path: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    if path.contains(';') || path.contains("//") {
+        add_variants(path, &mut found);
+    }
+    if let Some(host) = path.strip_prefix("//").map(|rest| rest.trim_start_matches('/'))
+        && !host.is_empty()
+    {
+        let behind = ["/", host.split_once('/').map_or("", |(_, rest)| rest)].concat();
+        add_variants(&behind, &mut found);
+        found.push(behind);
+    }
+    found
+}
+
+fn add_variants(path: &str, found: &mut Vec<String>) {
+    let dropped: String =
+        path.split('/').skip(1).flat_map(|segment| ["/", without_parameters(segment)]).collect();
+    found.extend([merge(path), merge(&dropped), dropped]);
+}
+
+/// Merges slashes.
+fn merge(path: &str) -> String {
+    let mut merged = String::with_capacity(path.len());
+    for part in path.split_inclusive('/') {
+        if part != "/" || !merged.ends_with('/') {
+            merged.push_str(part);
+        }
+    }
+    merged
 }
 
 /// What a path must look like.
@@ -108,16 +176,16 @@ pub enum PathPattern {
 }
 
 impl PathPattern {
-    /// Whether it matches.
+    /// Whether it matches one reading of a path.
     #[must_use]
-    pub fn matches(&self, path: &PlainPath<'_>) -> bool {
-        let path = path.as_str();
+    pub fn matches(&self, path: &str) -> bool {
         match self {
             Self::Exact(exact) => path == exact,
             Self::Prefix(prefix) => path
                 .strip_prefix(prefix.as_str())
                 .is_some_and(|rest| prefix.ends_with('/') || rest.is_empty() || rest.starts_with('/')),
             // Of `^/a|/b` only the first branch is anchored by its author; the leftmost match tells.
+            Self::AnchoredRegex(_) | Self::Regex(_) if path.len() > MAX_BYTES => false,
             Self::AnchoredRegex(regex) => regex.find(path).is_some_and(|found| found.start() == 0),
             Self::Regex(regex) => regex.is_match(path),
         }
@@ -156,38 +224,56 @@ pub struct PublicPaths(pub Vec<PublicPath>);
 
 /// Proof that a request is for a public path; only [`PublicPaths::matching`] makes one.
 #[derive(Clone, Copy, Debug)]
-pub struct PublicMatch<'p>(Option<&'p Identity>);
+pub struct PublicMatch<'p> {
+    identity: Option<&'p Identity>,
+    names_methods: bool,
+}
 
 impl<'p> PublicMatch<'p> {
     /// Whose tokens are looked at all the same.
     #[must_use]
     pub const fn identity(self) -> Option<&'p Identity> {
-        self.0
+        self.identity
+    }
+
+    /// Whether the path is public for some methods only.
+    #[must_use]
+    pub const fn names_methods(self) -> bool {
+        self.names_methods
     }
 }
 
 impl PublicPaths {
-    /// Looks for entries that make this request public; the first of them decides that looks at tokens. CONNECT matches none.
+    /// Looks for entries that make this request public, in every reading of its path; the first of those decides that looks at
+    /// tokens. CONNECT matches none.
     #[must_use]
     pub fn matching(&self, head: &RequestHead<'_>, path: Option<&PlainPath<'_>>) -> Option<PublicMatch<'_>> {
         let path = path.filter(|_| head.method() != b"CONNECT")?;
+        let method = |own: &String| own.as_bytes() == head.method();
         let mut matching = self.0.iter().filter(|public| {
-            let method = |own: &String| own.as_bytes() == head.method();
             public.methods.as_ref().is_none_or(|methods| methods.iter().any(method))
-                && public.pattern.matches(path)
+                && public.pattern.matches(path.as_str())
         });
         let first = matching.next()?;
+        let is_public = |reading: &String| {
+            self.0.iter().any(|public| {
+                public.methods.as_ref().is_none_or(|methods| methods.iter().any(method))
+                    && public.pattern.matches(reading)
+            })
+        };
+        if !path.others.iter().all(is_public) {
+            return None;
+        }
         let identity = first.identity.as_ref();
-        Some(PublicMatch(identity.or_else(|| matching.find_map(|public| public.identity.as_ref()))))
+        let names_methods = first.methods.is_some();
+        let identity = identity.or_else(|| matching.find_map(|public| public.identity.as_ref()));
+        Some(PublicMatch { identity, names_methods })
     }
 
     /// Whether together they match every path there is, as far as a few unlikely ones can tell.
     #[must_use]
     pub fn is_everything(&self) -> bool {
-        let is_public = |path: &str| {
-            let path = PlainPath(Cow::Borrowed(path));
-            self.0.iter().any(|public| public.pattern.matches(&path))
-        };
+        let is_public = |path: &str| self.0.iter().any(|public| public.pattern.matches(path));
         ["/", "/a", "/~jwtproxy/42/Probe.x", "/\u{e9}/-/_", "/index.html"].into_iter().all(is_public)
     }
 }
@@ -198,14 +284,14 @@ mod tests {
 
     #[test]
     fn paths_are_normalised_or_refused() {
-        let plain = |path: &str| PlainPath::new(path.as_bytes()).map(|path| path.0.into_owned());
+        let plain = |path: &str| PlainPath::new(path.as_bytes()).map(|path| path.plain.into_owned());
         for (path, normal) in [
             ("/", "/"),
             ("/a/./b/../c", "/a/c"),
             ("/a/..", "/"),
             ("/../../a", "/a"),
             ("/a/%2e%2e/b", "/b"),
-            ("//a//../b", "//a/b"),
+            ("//a//b", "//a//b"),
             ("/%61%20b", "/a b"),
             ("/a;x=1/b", "/a;x=1/b"),
             ("/...", "/..."),
@@ -222,20 +308,52 @@ mod tests {
     }
 
     #[test]
-    fn slashes_may_be_merged_before_dot_segments_are_resolved() {
-        for path in ["/", "//", "/a//b", "/a/../b", "/a/../b/", "/a/./", "/a;/..", "/a/.../b//c"] {
-            assert!(has_one_order(path.as_bytes()), "{path}");
+    fn servers_may_merge_slashes_drop_parameters_and_take_a_segment_for_a_host() {
+        let readings = |path: &str| {
+            let path = PlainPath::new(path.as_bytes()).unwrap();
+            path.readings().map(str::to_owned).collect::<Vec<_>>()
+        };
+        for path in ["/", "/a/../b", "/a/../b/", "/a/./", "/a/.../b", "/a%20b"] {
+            assert_eq!(readings(path).len(), 1, "{path}");
         }
-        for path in ["/a//../b", "/a/;x/../b", "//..", "/a/%2e%2e//b", "/a/%3b/../b", "/..//"] {
-            assert!(!has_one_order(path.as_bytes()), "{path}");
+        assert_eq!(readings("/a//b/"), ["/a//b/", "/a/b/"]);
+        assert_eq!(readings("/a;x/%62;y"), ["/a;x/b;y", "/a/b"]);
+        assert_eq!(readings("/a;/.."), ["/"]);
+        assert_eq!(readings("/a/%3b/b"), ["/a/;/b", "/a//b", "/a/b"]);
+        assert_eq!(readings("/a//b;x"), ["/a//b;x", "/a//b", "/a/b", "/a/b;x"]);
+        assert_eq!(readings("//a/b"), ["//a/b", "/a/b", "/b"]);
+        assert_eq!(readings("///a"), ["///a", "/", "/a"]);
+        assert_eq!(readings("//"), ["//", "/"]);
+        assert_eq!(readings("/a/..%3F/b"), ["/a/..?/b", "/"]);
+        assert_eq!(readings("/a/b%23/../c"), ["/a/c", "/a/b"]);
+    }
+
+    #[test]
+    fn slashes_may_be_merged_before_dot_segments_are_resolved() {
+        for path in
+            ["/a//../b", "/a/;x/../b", "//..", "/a/%2e%2e//b", "/a/%3b/../b", "/..//", "//%3f..", "/a//..%3f"]
+        {
+            let expected = (path == "//%3f..").then_some("//?..");
+            let found = PlainPath::new(path.as_bytes());
+            assert_eq!(found.as_ref().map(PlainPath::as_str), expected, "{path}");
         }
     }
 
     #[test]
+    fn a_path_in_many_readings_has_a_limit() {
+        let is_read = |path: String| PlainPath::new(path.as_bytes()).is_some();
+        assert!(is_read(["/", &"a".repeat(60_000)].concat()));
+        assert!(
+            is_read(["/", &"%61".repeat(2000)].concat()) && !is_read(["/", &"%61".repeat(3000)].concat())
+        );
+        assert!(
+            is_read(["/;", &"a".repeat(8000)].concat()) && !is_read(["/a;/", &"a".repeat(5000)].concat())
+        );
+    }
+
+    #[test]
     fn a_prefix_ends_at_a_segment() {
-        let matches = |prefix: &str, path: &str| {
-            PathPattern::Prefix(prefix.into()).matches(&PlainPath::new(path.as_bytes()).unwrap())
-        };
+        let matches = |prefix: &str, path: &str| PathPattern::Prefix(prefix.into()).matches(path);
         assert!(matches("/docs", "/docs") && matches("/docs", "/docs/x") && !matches("/docs", "/docsx"));
         assert!(matches("/docs/", "/docs/") && matches("/docs/", "/docs/x") && !matches("/docs/", "/docs"));
         assert!(matches("/", "/anything"));

@@ -7,10 +7,11 @@ use std::rc::Rc;
 use crate::access::Preflight;
 use crate::claim_headers::ClaimHeaders;
 use crate::ended::{EndedSession, EndedSessions};
-use crate::extract::{Candidate, ForwardToken, Place, TokenSources, Winner};
+use crate::extract::{Candidate, ForwardToken, Place, Taken, TokenSources, Winner};
 use crate::feed::Feeds;
 use crate::http::{HeadEdit, RequestHead, Response};
 use crate::jwt::{Budget, Clock, NumericDate, Revocation, Signatures, VerifiedJwt, Verifier, VerifyError};
+use crate::lenient::mentions;
 use crate::path::{PublicMatch, PublicPaths};
 use crate::reply::Rejection;
 use crate::rules::Rules;
@@ -51,6 +52,8 @@ pub enum Decision<'d> {
     Await {
         /// The number of the feed.
         feed: usize,
+        /// What of its [budget](RequestHead::with_budget) is left for then.
+        budget: Budget,
     },
     /// The body is a form that may hold a token. When it is complete, or longer than [`Policy::MAX_FORM_BYTES`], the request
     /// is judged again [with it](RequestHead::with_form).
@@ -90,6 +93,17 @@ pub struct Forward<'d> {
     token: Option<(Rc<KnownToken>, Place)>,
     /// The time, where what lasts is limited by that of its token.
     now: Option<NumericDate>,
+    unasked: Unasked,
+}
+
+/// What a request must not bring along, beside tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Unasked {
+    /// Any credential, and what would make it another request.
+    Credentials,
+    /// A header or parameter that gives it another method: it was let through for the one it has.
+    MethodOverrides,
+    Nothing,
 }
 
 impl Forward<'_> {
@@ -98,11 +112,15 @@ impl Forward<'_> {
     pub fn edits(&self) -> Vec<HeadEdit<'_>> {
         let Policy { sources, forward_token, claim_headers, .. } = self.policy;
         let mut edits = Vec::new();
-        if *forward_token != ForwardToken::Everything {
-            let place = self.token.as_ref().map(|(_, place)| *place);
-            let winner = Winner { place, stays: *forward_token == ForwardToken::Winner };
-            sources.strip(&self.head, winner, &mut edits);
-        }
+        let place = self.token.as_ref().map(|(_, place)| *place);
+        let taken = match (forward_token, self.unasked) {
+            (ForwardToken::Everything, _) => Taken::Nothing,
+            (_, Unasked::Credentials) => Taken::Credentials,
+            (_, Unasked::MethodOverrides | Unasked::Nothing) => {
+                Taken::Tokens(Winner { place, stays: *forward_token == ForwardToken::Winner })
+            }
+        };
+        sources.strip(&self.head, taken, self.unasked != Unasked::Nothing, &mut edits);
         if let ForwardToken::Header { name, scheme } = forward_token {
             edits.extend(claim_headers.remove_twins(&self.head, name));
             self.hand_on(name, scheme.as_deref(), &mut edits);
@@ -141,6 +159,7 @@ impl Forward<'_> {
             return;
         }
         let foreign = name == "authorization"
+            && self.unasked != Unasked::Credentials
             && scheme.is_some_and(|scheme| !self.head.values(name).any(|line| mentions(line, scheme)));
         if self.head.value(name).is_some() && !foreign {
             edits.push(HeadEdit::Remove(name));
@@ -155,23 +174,30 @@ impl Forward<'_> {
 }
 
 impl Policy {
+    /// What a verified token may do; on a public path nobody had to bring it.
     pub(crate) fn forward_verified<'d>(
         &'d self,
         token: Rc<KnownToken>,
         found_at: Place,
+        public: Option<PublicMatch<'_>>,
         head: &RequestHead<'d>,
         clock: &impl Clock,
     ) -> Decision<'d> {
         let now = self.expiry.is_told().then(|| clock.recent());
-        Decision::Forward(Forward { policy: self, head: *head, token: Some((token, found_at)), now })
+        let names_methods = public
+            .map_or_else(|| self.rules.as_ref().is_some_and(Rules::name_methods), PublicMatch::names_methods);
+        let unasked = if names_methods { Unasked::MethodOverrides } else { Unasked::Nothing };
+        let token = Some((token, found_at));
+        Decision::Forward(Forward { policy: self, head: *head, token, now, unasked })
     }
 
     pub(crate) const fn forward_public<'d>(
         &'d self,
-        _: PublicMatch<'_>,
+        public: PublicMatch<'_>,
         head: &RequestHead<'d>,
     ) -> Decision<'d> {
-        Decision::Forward(Forward { policy: self, head: *head, token: None, now: None })
+        let unasked = if public.names_methods() { Unasked::MethodOverrides } else { Unasked::Nothing };
+        Decision::Forward(Forward { policy: self, head: *head, token: None, now: None, unasked })
     }
 
     pub(crate) const fn forward_preflight<'d>(
@@ -179,7 +205,8 @@ impl Policy {
         _: Preflight,
         head: &RequestHead<'d>,
     ) -> Decision<'d> {
-        Decision::Forward(Forward { policy: self, head: *head, token: None, now: None })
+        let unasked = Unasked::Credentials;
+        Decision::Forward(Forward { policy: self, head: *head, token: None, now: None, unasked })
     }
 
     /// Verifies the value of one source, unless it is known.
@@ -240,6 +267,12 @@ impl Policy {
         self.ends_streams() || self.revokes_on_logout()
     }
 
+    /// The changes to make to the head before an answer of ours: Envoy's access log writes the address of the request.
+    #[must_use]
+    pub fn edits_before_answer<'r>(&self, head: &RequestHead<'r>) -> Vec<HeadEdit<'r>> {
+        self.sources.hide(head)
+    }
+
     /// The longest form that is read, in bytes.
     pub const MAX_FORM_BYTES: usize = 65_536;
 
@@ -276,14 +309,6 @@ impl Policy {
 
 pub(crate) fn answer(response: Response, event: Event) -> Decision<'static> {
     Decision::Answer(Answer { response, event })
-}
-
-/// Whether any of the credentials in a line, which Envoy may have joined of several, has that scheme.
-fn mentions(line: &[u8], scheme: &str) -> bool {
-    line.split(|byte| *byte == b',').any(|credentials| {
-        let start = credentials.trim_ascii().get(..scheme.len());
-        start.is_some_and(|start| start.eq_ignore_ascii_case(scheme.as_bytes()))
-    })
 }
 
 pub(crate) fn see_other(location: String) -> Response {

@@ -28,11 +28,13 @@ impl Policy {
         let is_read = matches!(head.method(), b"GET" | b"HEAD");
         let way_out = match by {
             Asking::Navigation if rejection == Rejection::CookieBlocked => {
-                Some(session.return_location(head))
+                Some(session.return_location(head, &self.sources))
             }
             _ if !rejection.is_about_credentials() => None,
             Asking::Navigation if rejection.asks() => Some(session.clean_location(head.target())),
-            Asking::Navigation if endpoint.is_some() => session.login_location_from_endpoint(head),
+            Asking::Navigation if endpoint.is_some() => {
+                session.login_location_from_endpoint(head, &self.sources)
+            }
             Asking::Navigation if is_read => session.login_location(head, &self.sources),
             // To ask for the address of a form again would be another request than the person made.
             Asking::Navigation | Asking::Grpc | Asking::GrpcWeb | Asking::Script => {
@@ -72,9 +74,15 @@ impl Policy {
         Answer { response: session.with_cors(head, response), event: Event::Refused(rejection) }
     }
 
-    /// Refuses a request whose form does not come.
+    /// Refuses a request without a look at what it brings.
+    pub(crate) fn refuse_at_sight(why: Rejection, head: &RequestHead<'_>) -> Decision<'static> {
+        let response = why.answer(Asking::of(head), head, &Help::default());
+        Decision::Answer(Answer { response, event: Event::Refused(why) })
+    }
+
+    /// Refuses a request whose form is not read, for that reason.
     #[must_use]
-    pub fn refuse_form(&self, head: &RequestHead<'_>) -> Answer {
-        self.refusal(Rejection::FormUnreadable, head, false)
+    pub fn refuse_form(&self, why: Rejection, head: &RequestHead<'_>) -> Answer {
+        self.refusal(why, head, false)
     }
 }

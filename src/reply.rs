@@ -36,10 +36,14 @@ pub enum Rejection {
     },
     /// A link from elsewhere would replace the session of somebody else.
     OtherSession,
+    /// So many requests wait that this one cannot.
+    Overloaded,
     /// The first credentials that came are no valid token.
     Token(VerifyError),
     /// The token does not fit into a cookie.
     TokenTooLarge,
+    /// The query or the cookies have more than 16,384 pairs.
+    TooManyPairs,
 }
 
 impl Rejection {
@@ -56,8 +60,10 @@ impl Rejection {
             Self::NoCredentials => "missing_token",
             Self::NotPermitted { .. } => "not_permitted",
             Self::OtherSession => "other_session",
+            Self::Overloaded => "overloaded",
             Self::Token(fault) => fault.reason(),
             Self::TokenTooLarge => "token_too_large",
+            Self::TooManyPairs => "too_many_pairs",
         }
     }
 
@@ -74,7 +80,9 @@ impl Rejection {
             | Self::FormTooLarge
             | Self::FormUnreadable
             | Self::MethodNotAllowed
-            | Self::TokenTooLarge => false,
+            | Self::Overloaded
+            | Self::TokenTooLarge
+            | Self::TooManyPairs => false,
         }
     }
 
@@ -96,6 +104,8 @@ impl Rejection {
             Self::NoCredentials | Self::Token(_) => 401,
             Self::FormTooLarge | Self::TokenTooLarge => 413,
             Self::FormUnreadable => 501,
+            Self::Overloaded => 503,
+            Self::TooManyPairs => 431,
         }
     }
 
@@ -111,7 +121,9 @@ impl Rejection {
             Self::NoCredentials => "You are not signed in.",
             Self::NotPermitted { .. } => "The token does not permit this.",
             Self::OtherSession => "You are signed in as somebody else.",
+            Self::Overloaded => "Too many requests wait at the moment. Please try again.",
             Self::TokenTooLarge => "The token is too large for a cookie.",
+            Self::TooManyPairs => "The request has too many parameters or cookies.",
             Self::Token(fault) => match fault {
                 VerifyError::Expired { .. } => "The token has expired.",
                 VerifyError::KeysUnavailable { .. } | VerifyError::RevocationsUnavailable { .. } => {
@@ -146,6 +158,7 @@ impl Rejection {
             405 => "Method Not Allowed",
             409 => "Conflict",
             413 => "Content Too Large",
+            431 => "Request Header Fields Too Large",
             501 => "Not Implemented",
             503 => "Service Unavailable",
             _ => "Forbidden",
@@ -175,7 +188,9 @@ impl Rejection {
             | Self::HiddenSession
             | Self::MethodNotAllowed
             | Self::OtherSession
-            | Self::TokenTooLarge => None,
+            | Self::Overloaded
+            | Self::TokenTooLarge
+            | Self::TooManyPairs => None,
         }
     }
 
@@ -265,8 +280,10 @@ impl Rejection {
             | Self::MethodNotAllowed
             | Self::NoCredentials
             | Self::NotPermitted { .. }
+            | Self::Overloaded
             | Self::Token(_)
-            | Self::TokenTooLarge => {
+            | Self::TokenTooLarge
+            | Self::TooManyPairs => {
                 if self.status() == 403 {
                     "Sign in with another account"
                 } else {
@@ -343,8 +360,12 @@ impl fmt::Display for Rejection {
             }
             Self::NotPermitted { rule: Some(rule) } => write!(f, "rules[{rule}] does not permit it"),
             Self::OtherSession => f.write_str("a link from elsewhere would replace another person's session"),
+            Self::Overloaded => {
+                f.write_str("too many forms wait for their rest, or have too many bytes together")
+            }
             Self::Token(fault) => fault.fmt(f),
             Self::TokenTooLarge => f.write_str("the token does not fit into a cookie"),
+            Self::TooManyPairs => f.write_str("the query or the cookies have more than 16,384 pairs"),
         }
     }
 }

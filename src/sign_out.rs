@@ -24,7 +24,7 @@ impl Policy {
             return self.refuse(Rejection::Csrf, head, false);
         }
         let response = match Asking::of(head) {
-            Asking::Navigation => see_other(session.logout_location(head)),
+            Asking::Navigation => see_other(session.logout_location(head, &self.sources)),
             Asking::Grpc | Asking::GrpcWeb | Asking::Script => Response::new(204),
         };
         let response =
@@ -41,13 +41,15 @@ impl Policy {
         clock: &impl Clock,
         signatures: &impl Signatures,
     ) -> Vec<EndedSession> {
-        let mut budget = Budget::default();
+        let mut budget = head.budget();
         let candidates = self.sources.candidates(head);
         let known = candidates
             .iter()
             .filter_map(|candidate| self.verify(candidate, clock, &mut budget, signatures).ok());
+        // Those that are known cost no signature, and are bounded as well.
         known
-            .map(|known| EndedSession { token: known.jwt.hash(), until: self.verifier.end(&known.jwt) })
+            .take(Budget::SIGNATURES.into())
+            .map(|known| EndedSession::of(&known.jwt, self.verifier.end(&known.jwt)))
             .collect()
     }
 }

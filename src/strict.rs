@@ -2,7 +2,7 @@
 
 use crate::access::{self, Asking};
 use crate::extract::{Candidate, Carrier};
-use crate::http::{RequestHead, Response};
+use crate::http::{RequestHead, Response, has_many};
 use crate::judge::Judge;
 use crate::jwt::{Clock, Signatures, VerifiedJwt, VerifyError};
 use crate::page::{Frames, Opens, Page};
@@ -60,7 +60,7 @@ pub(crate) fn decide<'d>(
     } else if opens_link {
         candidates = put_first(candidates, |carrier| carrier == Carrier::Query);
     }
-    let mut judge = Judge::new(policy, clock, signatures);
+    let mut judge = Judge::new(policy, head, clock, signatures);
     let rules = policy.rules.as_ref().filter(|_| endpoint.is_none());
     let demands = rules.map(|rules| rules.of(head, path.as_ref()));
     let judged = judge.judge(&candidates, |candidate, token| {
@@ -89,12 +89,12 @@ pub(crate) fn decide<'d>(
         // 3. The sign-in endpoint.
         Some((session, Endpoint::Auth)) => {
             let leads_back = Asking::of(head) == Asking::Navigation || session.has_return_address(head);
-            let back = leads_back.then(|| session.return_location(head));
+            let back = leads_back.then(|| session.return_location(head, &policy.sources));
             if candidate.carrier == Carrier::Cookie {
                 let response = back.map_or_else(|| Response::new(204), see_other);
                 return answer(session.with_cors(head, response), Event::SignedIn);
             }
-            return sign_in(session, &mut judge, &candidates, &token.jwt, head, back);
+            return sign_in(session, &mut judge, &candidates, (candidate.carrier, &token.jwt), head, back);
         }
         Some((_, Endpoint::Info)) => return tell(&token, clock),
         Some((_, Endpoint::Logout)) | None => {}
@@ -104,9 +104,9 @@ pub(crate) fn decide<'d>(
         && !session.cookie_is_dropped(head)
     {
         let clean = session.clean_location(&policy.sources.target_without_tokens(head));
-        return sign_in(session, &mut judge, &candidates, &token.jwt, head, Some(clean));
+        return sign_in(session, &mut judge, &candidates, (candidate.carrier, &token.jwt), head, Some(clean));
     }
-    policy.forward_verified(token, candidate.place(), head, clock)
+    policy.forward_verified(token, candidate.place(), None, head, clock)
 }
 
 /// Forwards what needs no token, and says whose it is where that may be known.
@@ -120,7 +120,7 @@ fn forward_public<'d>(
     let Some(identity) = public.identity() else { return policy.forward_public(public, head) };
     let session = policy.session.as_ref();
     let candidates = policy.sources.candidates(head);
-    let mut judge = Judge::new(policy, clock, signatures);
+    let mut judge = Judge::new(policy, head, clock, signatures);
     let judged = judge.judge(&candidates, |candidate, token| {
         let may =
             candidate.carrier != Carrier::Cookie || session.is_none_or(|session| session.lets_cookie(head));
@@ -128,7 +128,9 @@ fn forward_public<'d>(
         if may && identity.admits(token.jwt.provider()) { Ok(()) } else { Err(Rejection::Csrf) }
     });
     match judged.verdict {
-        Ok((candidate, token)) => policy.forward_verified(token, candidate.place(), head, clock),
+        Ok((candidate, token)) => {
+            policy.forward_verified(token, candidate.place(), Some(public), head, clock)
+        }
         Err(_) => judge.waits(head).unwrap_or_else(|| policy.forward_public(public, head)),
     }
 }
@@ -140,7 +142,7 @@ fn before_form<'d>(policy: &'d Policy, session: &Session, head: &RequestHead<'_>
     let length = head.form().map(<[u8]>::len).or(length).unwrap_or_default();
     if !session.lets_form(head) {
         Some(policy.refuse(Rejection::Csrf, head, false))
-    } else if length > Policy::MAX_FORM_BYTES {
+    } else if length > Policy::MAX_FORM_BYTES || head.form().is_some_and(|form| has_many(form, b'&')) {
         Some(policy.refuse(Rejection::FormTooLarge, head, false))
     } else {
         head.form().is_none().then_some(Decision::ReadForm)
@@ -153,11 +155,11 @@ fn sign_in(
     session: &Session,
     judge: &mut Judge<'_, impl Clock, impl Signatures>,
     candidates: &[Candidate<'_>],
-    jwt: &VerifiedJwt,
+    (carrier, jwt): (Carrier, &VerifiedJwt),
     head: &RequestHead<'_>,
     location: Option<String>,
 ) -> Decision<'static> {
-    if session.comes_from_elsewhere(head, Asking::of(head)) {
+    if session.comes_from_elsewhere(head, carrier) {
         let mut own = false;
         for cookie in candidates.iter().filter(|candidate| candidate.carrier == Carrier::Cookie) {
             match judge.verify(cookie) {

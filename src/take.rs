@@ -4,9 +4,10 @@ use std::fmt;
 
 use serde_json::Value;
 
+use crate::ended::EndedEntry;
 use crate::feed::{Discovery, FeedKind, Feeds, Uri};
 use crate::http::RequestHead;
-use crate::jwt::{Clock, DenyFault, DenyList, Json, JwkSetFault, TokenHash, jwk_set};
+use crate::jwt::{Clock, DenyFault, DenyList, Json, JwkSetFault, jwk_set};
 use crate::policy::Policy;
 
 impl Policy {
@@ -43,8 +44,8 @@ impl Policy {
         }
     }
 
-    /// Takes note of the sessions that ended, and tells the tokens of those that ended since the last time.
-    pub fn note_ended(&self, list: &[u8]) -> Vec<TokenHash> {
+    /// Takes note of the sessions that ended, and tells what of it is new since the last time.
+    pub fn note_ended(&self, list: &[u8]) -> Vec<EndedEntry> {
         let new = self.ended.note(list);
         if !new.is_empty() {
             self.revocations_changed();
@@ -52,10 +53,14 @@ impl Policy {
         new
     }
 
-    /// Whether the request may expect something new of that feed, and has the time.
+    /// Whether the request may expect something new of that feed, and has the time. CONNECT has not: it may have no path, which
+    /// is what holds others.
     #[must_use]
     pub fn is_worth_waiting(&self, feed: usize, head: &RequestHead<'_>, clock: &impl Clock) -> bool {
-        head.may_wait() && self.feeds.record(feed).is_worth_waiting(clock.now())
+        head.may_wait()
+            && !head.target().is_empty()
+            && head.method() != b"CONNECT"
+            && self.feeds.record(feed).is_worth_waiting(clock.now())
     }
 
     fn revocations_changed(&self) {

@@ -57,7 +57,8 @@ fn a_form_that_does_not_come_is_refused_in_the_way_of_who_sent_it() {
             ("sec-fetch-site", "same-origin"),
         ];
         let fields = fields.map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()));
-        let Answer { response, event } = policy.refuse_form(&RequestHead::new(&fields));
+        let Answer { response, event } =
+            policy.refuse_form(Rejection::FormUnreadable, &RequestHead::new(&fields));
         assert_eq!(event, Event::Refused(Rejection::FormUnreadable));
         let header =
             |name: &str| response.headers.iter().find(|(own, _)| *own == name).map(|(_, value)| &**value);

@@ -470,6 +470,7 @@ fn the_module_exports_what_the_filter_has_something_to_do_in() {
         "proxy_on_queue_ready",
         "proxy_on_request_body",
         "proxy_on_request_headers",
+        "proxy_on_request_trailers",
         "proxy_on_tick",
         "proxy_on_vm_start",
     ];

@@ -130,7 +130,7 @@ impl Policy {
         if let Some(page) =
             session.as_ref().and_then(|session| session.login.as_ref()).map(|login| &login.address)
             && let Some(page) = PlainPath::new(page.as_bytes())
-            && !public_paths.0.iter().any(|public| public.pattern.matches(&page))
+            && !public_paths.0.iter().any(|public| public.pattern.matches(page.as_str()))
         {
             reading.warnings.push(format!(
                 "session.login_url: no public path covers {}; whoever is not signed in could not open it here",
@@ -206,8 +206,7 @@ fn provider_names(node: &Node<'_>, providers: &[Provider]) -> Result<Vec<usize>>
 
 /// Names of HTTP (RFC 9110 section 5.6.2): a token.
 fn is_token(text: &str) -> bool {
-    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    !text.is_empty() && text.bytes().all(fits)
+    crate::http::is_token(text.as_bytes())
 }
 
 /// Headers that belong to one connection (RFC 9110 section 7.6.1), or to the framing of the message.

@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use crate::address::{filter_query, form_decode, form_pairs, raw_pairs};
 use crate::cookie::{self, Holds};
 use crate::http::{RequestHead, cut};
+use crate::lenient::{is_twin, looks_like_token};
 
 /// A place where a token may stand.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -116,6 +117,17 @@ pub struct Winner {
     pub stays: bool,
 }
 
+/// What is taken out of a request.
+#[derive(Clone, Copy, Debug)]
+pub enum Taken {
+    /// Every credential, token or not: nobody asked for any.
+    Credentials,
+    /// No credential.
+    Nothing,
+    /// What looks like a token, but for the winner that stays.
+    Tokens(Winner),
+}
+
 /// The field of a form that holds a token.
 const FORM_FIELD: &[u8] = b"token";
 
@@ -148,7 +160,7 @@ impl TokenSources {
         Self(sources)
     }
 
-    /// Every value at every source, in order of priority; an empty one is no credential.
+    /// The values at every source, in order of priority, the first [`LOOKED_AT`] of each; an empty one is no credential.
     #[must_use]
     pub fn candidates<'r>(&self, head: &RequestHead<'r>) -> Vec<Candidate<'r>> {
         let mut found = Vec::new();
@@ -159,7 +171,11 @@ impl TokenSources {
         let place = Place { source: 0, line: 0, part: 0 };
         let fields =
             head.form().into_iter().flat_map(form_pairs).filter(|(name, _)| name.as_ref() == FORM_FIELD);
-        found.extend(fields.map(|(_, value)| Candidate { carrier: Carrier::Form, value, place }));
+        found.extend(first_of(fields, |(_, value)| value.is_empty()).map(|(_, value)| Candidate {
+            carrier: Carrier::Form,
+            value,
+            place,
+        }));
         found.retain(|candidate| !candidate.value.is_empty());
         found
     }
@@ -192,7 +208,8 @@ impl TokenSources {
     /// Path and query without the tokens in it.
     #[must_use]
     pub fn target_without_tokens(&self, head: &RequestHead<'_>) -> Vec<u8> {
-        self.stripped_target(head, Winner::default()).unwrap_or_else(|| head.target().to_vec())
+        let taken = Taken::Tokens(Winner::default());
+        self.stripped_target(head, taken, false).unwrap_or_else(|| head.target().to_vec())
     }
 
     /// Any path and query without the token parameters, whatever they hold: for addresses that leave this host.
@@ -213,6 +230,12 @@ impl TokenSources {
         self.0.iter().position(|source| matches!(source, TokenSource::Query(own) if own.as_bytes() == &*name))
     }
 
+    /// Whether some reader takes a header of that name for a source.
+    #[must_use]
+    pub fn has_header_like(&self, name: &str) -> bool {
+        self.0.iter().filter_map(TokenSource::header).any(|own| is_twin(name, own))
+    }
+
     /// Whether a cookie is among the sources.
     #[must_use]
     pub fn has_cookie(&self) -> bool {
@@ -229,12 +252,19 @@ fn has_comma(text: &[u8]) -> bool {
     memchr::memchr(b',', text).is_some()
 }
 
-/// Exactly two dots: a JWS in compact serialization, well-formed or not.
-fn looks_like_token(value: &[u8]) -> bool {
-    memchr::memchr_iter(b'.', value).take(3).count() == 2
+/// So many values of one source are looked at. A person has one, or a few that others left; more cost time and tell nothing.
+const LOOKED_AT: usize = 32;
+
+/// The first of some values; empty ones, which are no credentials, do not count.
+fn first_of<T>(values: impl Iterator<Item = T>, is_empty: impl Fn(&T) -> bool) -> impl Iterator<Item = T> {
+    let mut looked_at = 0_usize;
+    values.take_while(move |value| {
+        looked_at = looked_at.saturating_add(usize::from(!is_empty(value)));
+        looked_at <= LOOKED_AT
+    })
 }
 
-/// Adds every value of one source.
+/// Adds the values of one source, the first [`LOOKED_AT`] of them.
 fn find<'r>(
     head: &RequestHead<'r>,
     source: usize,
@@ -248,13 +278,15 @@ fn find<'r>(
     match token_source {
         TokenSource::Cookie(name) => {
             let mut parts = Vec::new();
-            for (line, text) in head.values("cookie").enumerate() {
-                for (part, pair) in cookie::pairs(text).enumerate() {
-                    match cookie::holds(pair, name) {
-                        Some(Holds::Token(value)) => add(line, part, Cow::Borrowed(value)),
-                        Some(Holds::Part(of_token)) => parts.push(((line, part), of_token)),
-                        None => {}
-                    }
+            let pairs = head.values("cookie").enumerate().flat_map(|(line, text)| {
+                cookie::pairs(text).enumerate().map(move |(part, pair)| ((line, part), pair))
+            });
+            let ours = pairs.filter_map(|(place, pair)| Some((place, cookie::holds(pair, name)?)));
+            let is_empty = |holds: &Holds<'_>| matches!(holds, Holds::Token(b""));
+            for ((line, part), holds) in first_of(ours, |(_, holds)| is_empty(holds)) {
+                match holds {
+                    Holds::Token(value) => add(line, part, Cow::Borrowed(value)),
+                    Holds::Part(of_token) => parts.push(((line, part), of_token)),
                 }
             }
             for ((line, part), token) in cookie::join(&parts) {
@@ -266,7 +298,7 @@ fn find<'r>(
             if name == "authorization" && head.values(name).nth(1).is_some() {
                 return;
             }
-            for (line, text) in head.values(name).enumerate() {
+            for (line, text) in head.values(name).enumerate().take(LOOKED_AT) {
                 if let Some(value) = after_scheme(text, scheme.as_deref())
                     && (scheme.is_none() || !has_comma(text))
                 {
@@ -275,10 +307,10 @@ fn find<'r>(
             }
         }
         TokenSource::Query(name) => {
-            for (part, (found, value)) in head.query().map(raw_pairs).into_iter().flatten().enumerate() {
-                if form_decode(found).as_ref() == name.as_bytes() {
-                    add(0, part, form_decode(value));
-                }
+            let pairs = head.query().map(raw_pairs).into_iter().flatten().enumerate();
+            let ours = pairs.filter(|(_, (found, _))| form_decode(found).as_ref() == name.as_bytes());
+            for (part, (_, value)) in first_of(ours, |(_, (_, value))| value.is_empty()) {
+                add(0, part, form_decode(value));
             }
         }
     }

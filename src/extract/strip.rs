@@ -2,12 +2,16 @@
 
 use std::borrow::Cow;
 
-use super::{
-    Place, TokenSource, TokenSources, Winner, after_scheme, has_comma, join_target, looks_like_token,
-};
-use crate::address::{filter_query, form_decode, raw_pairs};
+use super::{Carrier, Place, Taken, TokenSource, TokenSources, Winner, after_scheme, has_comma, join_target};
+use crate::address::form_decode;
 use crate::cookie::{self, Holds};
-use crate::http::{HeadEdit, RequestHead, cut};
+use crate::http::{HeadEdit, RequestHead, cut, has_many};
+use crate::lenient::{
+    METHOD_PARAMETER, hides_token, is_twin, looks_like_token, mentions, overrides_method, reads_as,
+};
+
+/// What is logged of a longer query is nothing, in bytes: to look for tokens in it costs more than it tells.
+const MAX_LOGGED: usize = 8192;
 
 impl Winner {
     /// What becomes of the value at a place, if it is the winner.
@@ -25,46 +29,75 @@ enum Stripped {
 }
 
 impl TokenSources {
-    /// The edits that take out every token at the sources but what is kept; a value that does not look like a token is
-    /// the application's own and stays.
-    pub fn strip<'e>(&'e self, head: &RequestHead<'e>, winner: Winner, edits: &mut Vec<HeadEdit<'e>>) {
+    /// The edits that take out of a request what is `taken`, and, if so, what gives it another method. A value that does not look
+    /// like a token is the application's own and stays.
+    pub fn strip<'e>(
+        &'e self,
+        head: &RequestHead<'e>,
+        taken: Taken,
+        overrides: bool,
+        edits: &mut Vec<HeadEdit<'e>>,
+    ) {
         // Several parameter names share one query: all of them are taken out at once.
-        if let Some(target) = self.stripped_target(head, winner) {
+        if let Some(target) = self.stripped_target(head, taken, overrides) {
             edits.push(HeadEdit::Set(":path", Cow::Owned(target)));
+        }
+        if overrides {
+            edits.extend(head.names().filter(|name| overrides_method(name)).map(HeadEdit::Remove));
+        }
+        match taken {
+            Taken::Nothing => return,
+            Taken::Credentials => {
+                let names = head.names().filter(|name| self.is_credential(name));
+                edits.extend(names.map(HeadEdit::Remove));
+            }
+            Taken::Tokens(winner) => self.strip_headers(head, winner, edits),
         }
         if head.value("referer").is_some_and(|page| memchr::memchr(b'?', page).is_some()) {
             edit_lines(head, "referer", edits, |_, text| self.stripped_referer(text));
         }
+    }
+
+    fn strip_headers<'e>(&'e self, head: &RequestHead<'e>, winner: Winner, edits: &mut Vec<HeadEdit<'e>>) {
         let kept = self.kept_part(head, winner);
-        // So do several sources on one header.
+        // Several sources share one header.
         for (source, token_source) in self.0.iter().enumerate() {
             let Some(name) = token_source.header() else { continue };
-            let done = self.0.iter().take(source).any(|earlier| earlier.header() == Some(name));
-            if !done {
-                edit_lines(head, name, edits, |line, text| match token_source {
-                    TokenSource::Cookie(_) => self.stripped_cookies(line, text, winner, kept),
-                    TokenSource::Header { .. } | TokenSource::Query(_) => {
-                        self.stripped_header(name, line, text, winner)
-                    }
-                });
+            if self.0.iter().take(source).any(|earlier| earlier.header() == Some(name)) {
+                continue;
             }
+            edit_lines(head, name, edits, |line, text| match token_source {
+                TokenSource::Cookie(_) => self.stripped_cookies(line, text, winner, kept),
+                TokenSource::Header { .. } | TokenSource::Query(_) => {
+                    self.stripped_header(name, line, text, winner)
+                }
+            });
+            if name.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+                continue;
+            }
+            let is_own = |found: &str| self.0.iter().any(|own| own.header() == Some(found));
+            let twins = head.names().filter(|found| is_twin(found, name) && !is_own(found));
+            edits.extend(twins.map(HeadEdit::Remove));
         }
     }
 
     fn stripped_header(&self, name: &str, line: usize, text: &[u8], winner: Winner) -> Stripped {
         let mut stripped = Stripped::Stays;
         for (source, token_source) in self.0.iter().enumerate() {
-            if let TokenSource::Header { name: own, scheme } = token_source
-                && own == name
-                && let Some(value) = after_scheme(text, scheme.as_deref())
-            {
-                let goes = || looks_like_token(value) || scheme.is_some() && has_comma(text);
-                match winner.at(Place { source, line, part: 0 }) {
-                    Some(Stripped::Stays) => return Stripped::Stays,
-                    Some(_) => stripped = Stripped::Goes,
-                    None if goes() => stripped = Stripped::Goes,
-                    None => {}
-                }
+            let TokenSource::Header { name: own, scheme } = token_source else { continue };
+            if own != name {
+                continue;
+            }
+            let goes = || match (after_scheme(text, scheme.as_deref()), scheme) {
+                (Some(value), _) if looks_like_token(value) => true,
+                (Some(_), scheme) => scheme.is_some() && has_comma(text),
+                (None, scheme) => scheme.as_ref().is_some_and(|scheme| mentions(text, scheme)),
+            };
+            match winner.at(Place { source, line, part: 0 }) {
+                Some(Stripped::Stays) => return Stripped::Stays,
+                Some(_) => stripped = Stripped::Goes,
+                None if goes() => stripped = Stripped::Goes,
+                None => {}
             }
         }
         stripped
@@ -93,13 +126,15 @@ impl TokenSources {
         }
         let goes = |part: usize, pair: &[u8]| {
             self.0.iter().enumerate().any(|(source, token_source)| match token_source {
-                TokenSource::Cookie(name) => cookie::holds(pair, name).is_some_and(|holds| match holds {
-                    Holds::Token(value) => {
+                TokenSource::Cookie(name) => match cookie::holds(pair, name) {
+                    Some(Holds::Token(value)) => {
                         let own = winner.at(Place { source, line, part });
-                        own.map_or_else(|| looks_like_token(value), |own| own == Stripped::Goes)
+                        let goes = || looks_like_token(value) || hides_token(pair, name);
+                        own.map_or_else(goes, |own| own == Stripped::Goes)
                     }
-                    Holds::Part(part) => !kept_part.is_some_and(|kept| kept.is_of_the_token_of(&part)),
-                }),
+                    Some(Holds::Part(part)) => !kept_part.is_some_and(|kept| kept.is_of_the_token_of(&part)),
+                    None => hides_token(pair, name),
+                },
                 TokenSource::Header { .. } | TokenSource::Query(_) => false,
             })
         };
@@ -123,31 +158,128 @@ impl TokenSources {
         }
     }
 
-    pub(super) fn stripped_target(&self, head: &RequestHead<'_>, winner: Winner) -> Option<Vec<u8>> {
-        let query = head.query()?;
-        let goes = |part: usize, name: &[u8], value: &[u8]| {
-            self.query_source(name).is_some_and(|source| {
-                let own = winner.at(Place { source, line: 0, part });
-                own.map_or_else(|| looks_like_token(&form_decode(value)), |own| own == Stripped::Goes)
-            })
-        };
-        let mut pairs = raw_pairs(query).enumerate();
-        let any = pairs.any(|(part, (name, value))| goes(part, name, value));
-        any.then(|| join_target(head.path(), filter_query(query, goes)))
+    /// Path and query without what is taken out of it; none if nothing is.
+    pub(super) fn stripped_target(
+        &self,
+        head: &RequestHead<'_>,
+        taken: Taken,
+        overrides: bool,
+    ) -> Option<Vec<u8>> {
+        rewritten(head.path(), head.query()?, |part, name, value| {
+            let goes = match taken {
+                Taken::Nothing => false,
+                Taken::Credentials => self.query_source(name).is_some() || self.is_token(name, value),
+                Taken::Tokens(winner) => {
+                    let source = self.query_source(name);
+                    let place = source.zip(part).map(|(source, part)| Place { source, line: 0, part });
+                    let own = place.and_then(|place| winner.at(place));
+                    own.map_or_else(|| self.is_token(name, value), |own| own == Stripped::Goes)
+                }
+            };
+            goes || overrides && reads_as(name, METHOD_PARAMETER)
+        })
     }
 
     /// The address of the page that asks: that of a frame whose browser keeps no cookie, or of a link just opened, holds the
     /// token.
     fn stripped_referer(&self, text: &[u8]) -> Stripped {
         let (page, query) = cut(text, b'?');
-        let goes = |_, name: &[u8], value: &[u8]| {
-            self.query_source(name).is_some() && looks_like_token(&form_decode(value))
+        if has_many(text, b'&') {
+            return Stripped::Goes;
+        }
+        let goes = |_, name: &[u8], value: &[u8]| self.is_token(name, value);
+        query.and_then(|query| rewritten(page, query, goes)).map_or(Stripped::Stays, Stripped::Becomes)
+    }
+
+    /// The edits that take every parameter of ours, whatever it holds, out of what is logged of a request: by default Envoy
+    /// writes its address. A parameter goes whole that holds an address with one of ours.
+    #[must_use]
+    pub fn hide<'e>(&self, head: &RequestHead<'e>) -> Vec<HeadEdit<'e>> {
+        let mut edits = Vec::new();
+        if !self.0.iter().any(|source| source.carrier() == Carrier::Query) {
+            return edits;
+        }
+        for name in [":path", "x-envoy-original-path", "referer"] {
+            edit_lines(head, name, &mut edits, |_, text| {
+                let (before, query) = cut(text, b'?');
+                let Some(query) = query else { return Stripped::Stays };
+                if query.len() > MAX_LOGGED {
+                    return Stripped::Becomes(before.to_vec());
+                }
+                let goes = |_, name: &[u8], value: &[u8]| self.names_one(name, 0) || self.names_one(value, 1);
+                rewritten(before, query, goes).map_or(Stripped::Stays, Stripped::Becomes)
+            });
+        }
+        edits
+    }
+
+    /// Whether a parameter of ours stands in a text, which may be encoded several times, behind so many separators.
+    fn names_one(&self, text: &[u8], behind: usize) -> bool {
+        /// Addresses in addresses: what is encoded more often is not looked at, and not logged.
+        const ROUNDS: usize = 4;
+        let is_ours = |found: &[u8]| {
+            self.0.iter().any(|own| matches!(own, TokenSource::Query(own) if reads_as(found, own)))
         };
-        match query.filter(|query| raw_pairs(query).any(|(name, value)| goes(0, name, value))) {
-            None => Stripped::Stays,
-            Some(query) => Stripped::Becomes(join_target(page, filter_query(query, goes))),
+        let mut text = Cow::Borrowed(text);
+        for _ in 0..ROUNDS {
+            let mut parts = text.split(|byte| b"?&;#".contains(byte)).skip(behind);
+            if parts.any(|part| is_ours(cut(part, b'=').0)) {
+                return true;
+            }
+            let decoded = memchr::memchr(b'%', &text).map(|_| form_decode(&text).into_owned());
+            match decoded {
+                Some(decoded) if *decoded != *text => text = Cow::Owned(decoded),
+                Some(_) | None => return false,
+            }
+        }
+        true
+    }
+
+    /// Whether some reader takes a parameter for a token of ours.
+    fn is_token(&self, name: &[u8], value: &[u8]) -> bool {
+        let is_ours = |own: &TokenSource| matches!(own, TokenSource::Query(own) if reads_as(name, own));
+        self.0.iter().any(is_ours) && looks_like_token(&form_decode(value))
+    }
+
+    /// Whether a header of that name holds credentials, ours or not.
+    fn is_credential(&self, name: &str) -> bool {
+        ["authorization", "cookie", "proxy-authorization"].iter().any(|own| is_twin(name, own))
+            || self.has_header_like(name)
+    }
+}
+
+/// What stands before a query, and the query without the parameters that `goes` tells by their number, name and value; none if
+/// nothing goes. Semicolons separate parameters, too, for old readers; those behind one have no number.
+fn rewritten(
+    before: &[u8],
+    query: &[u8],
+    goes: impl Fn(Option<usize>, &[u8], &[u8]) -> bool,
+) -> Option<Vec<u8>> {
+    let goes = |part, text| {
+        let (name, value) = cut(text, b'=');
+        goes(part, name, value.unwrap_or_default())
+    };
+    let (mut kept, mut any) = (Vec::with_capacity(query.len()), false);
+    let mut is_first = true;
+    for (part, pair) in query.split(|byte| *byte == b'&').enumerate() {
+        let mut separator = b'&';
+        if goes(Some(part), pair) {
+            any = true;
+            continue;
+        }
+        for (index, text) in pair.split(|byte| *byte == b';').enumerate() {
+            if index > 0 && goes(None, text) {
+                any = true;
+                continue;
+            }
+            if !is_first {
+                kept.push(separator);
+            }
+            kept.extend_from_slice(text);
+            (is_first, separator) = (false, b';');
         }
     }
+    any.then(|| join_target(before, (!is_first).then_some(kept)))
 }
 
 /// The edits that make of each line of a header what `strip` says; none if nothing changes.

@@ -65,10 +65,16 @@ impl Record {
         self.serial > 0
     }
 
+    /// Whether somebody is fetching it.
+    #[must_use]
+    pub fn is_busy(&self, now: NumericDate) -> bool {
+        self.busy > now
+    }
+
     /// Whether a request that needs the first answer, or a key that is not known, may expect something new of a fetch.
     #[must_use]
     pub fn is_worth_waiting(&self, now: NumericDate) -> bool {
-        let is_busy = self.busy > now;
+        let is_busy = self.is_busy(now);
         if self.is_filled() {
             is_busy && self.asking || self.asked.plus(Self::BETWEEN_NEEDS) <= now
         } else {
@@ -79,7 +85,7 @@ impl Record {
     /// The record of whoever fetches now, for at most `patience` seconds; none if it is not time, or somebody else does.
     #[must_use]
     pub fn claimed(&self, now: NumericDate, occasion: Occasion, patience: f64) -> Option<Self> {
-        if self.busy > now {
+        if self.is_busy(now) {
             return None;
         }
         let asking =

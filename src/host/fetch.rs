@@ -7,6 +7,7 @@ use log::{debug, info, warn};
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::{BufferType, MapType};
 
+use super::held::HeldRequests;
 use super::metrics::Metrics;
 use super::shared::{Neighbours, Shared, chance};
 use crate::feed::{Discovery, Feed, Occasion, Record, Source, Uri, max_age};
@@ -59,15 +60,16 @@ impl Fetcher {
         }
     }
 
-    /// Takes over what the workers know; true if there is anything new.
-    pub(super) fn follow(&self, desk: &Desk<'_>) -> bool {
-        let mut is_new = false;
+    /// Takes over what the workers know. A feed whose fetch ended, well or not, is told to `ended`.
+    pub(super) fn follow(&self, desk: &Desk<'_>, ended: impl Fn(usize)) {
         for (number, feed) in desk.policy.feeds().iter() {
             let (record, _) = read(desk, number, feed);
-            is_new |= record != desk.policy.feeds().record(number);
+            let before = desk.policy.feeds().record(number);
             self.load(desk, number, record);
+            if record != before && !record.is_busy(desk.now) {
+                ended(number);
+            }
         }
-        is_new
     }
 
     /// Takes over what another worker fetched.
@@ -84,11 +86,10 @@ impl Fetcher {
         desk.policy.feeds().note(number, record);
     }
 
-    /// Fetches what is due, or needed, unless another worker does; true if those who wait should be judged again.
-    pub(super) fn attend(&self, desk: &Desk<'_>, needs: impl Fn(usize) -> bool) -> bool {
-        let mut has_failed = false;
+    /// Fetches what is due, or needed, unless another worker does. Who waits for what cannot be asked for is judged.
+    pub(super) fn attend(&self, desk: &Desk<'_>, held: &HeldRequests) {
         for (number, feed) in desk.policy.feeds().iter() {
-            let occasion = if needs(number) { Occasion::Need } else { Occasion::Schedule };
+            let occasion = if held.need(number) { Occasion::Need } else { Occasion::Schedule };
             let (record, version) = read(desk, number, feed);
             let Some(claimed) = record.claimed(desk.now, occasion, feed.patience()) else { continue };
             if !desk.shared.replace(&record_name(number), &claimed.to_bytes(), version) {
@@ -108,10 +109,9 @@ impl Fetcher {
             };
             if let Err(why) = asked {
                 self.fail(desk, number, feed, &why);
-                has_failed = true;
+                held.wake(number);
             }
         }
-        has_failed
     }
 
     fn ask(
@@ -141,20 +141,20 @@ impl Fetcher {
         Ok(())
     }
 
-    /// Takes an answer; true if those who wait should be judged again.
-    pub(super) fn answered(&self, desk: &Desk<'_>, token: u32, size: usize) -> bool {
+    /// Takes an answer, and tells of which feed, unless there is more to ask.
+    pub(super) fn answered(&self, desk: &Desk<'_>, token: u32, size: usize) -> Option<usize> {
         let call = self.calls.try_borrow_mut().ok().and_then(|mut calls| {
             let at = calls.iter().position(|call| call.token == token)?;
             Some(calls.swap_remove(at))
         });
-        let Some(call) = call else { return false };
-        let Some(feed) = desk.policy.feeds().get(call.feed) else { return false };
+        let call = call?;
+        let feed = desk.policy.feeds().get(call.feed)?;
         let outcome = match answer(feed, size) {
             Err(why) => Err(why),
             Ok(answer) => match (&feed.source, call.discovers) {
                 (Source::Discovered(discovery), true) => {
                     match self.discovered(desk, call.feed, feed, discovery, &answer) {
-                        Ok(()) => return false,
+                        Ok(()) => return None,
                         Err(why) => Err(why),
                     }
                 }
@@ -164,7 +164,7 @@ impl Fetcher {
         if let Err(why) = outcome {
             self.fail(desk, call.feed, feed, &why);
         }
-        true
+        Some(call.feed)
     }
 
     fn discovered(

@@ -6,10 +6,9 @@ use proxy_wasm::hostcalls;
 
 use super::fetch::{Desk, Fetcher};
 use super::shared::{self, Neighbours, Shared};
-use super::waiting::{Waiter, Waiting};
-use super::{AT_ONCE, Done, Filter, SHORT_TICK, TICK, fail};
-use crate::ended::{EndedSession, EndedSessions};
-use crate::jwt::{Clock, TokenHash};
+use super::{AT_ONCE, Filter, SHORT_TICK, TICK};
+use crate::ended::{EndedEntry, EndedSession, EndedSessions};
+use crate::jwt::Clock;
 use crate::policy::Policy;
 
 /// The list of sessions that ended, and what tells it from the one before.
@@ -21,11 +20,10 @@ pub(super) struct Fleet {
     pub shared: Shared,
     pub neighbours: Neighbours,
     pub fetcher: Fetcher,
-    pub waiting: Waiting,
     /// What tells the list of ended sessions that is known from a later one.
     stamp: RefCell<Vec<u8>>,
-    /// Tokens of sessions that ended, whose streams may be open.
-    ended: RefCell<Vec<TokenHash>>,
+    /// What ended, and may have streams open.
+    ended: RefCell<Vec<EndedEntry>>,
 }
 
 impl Fleet {
@@ -40,14 +38,7 @@ impl Fleet {
         if policy.remembers_sign_outs() {
             shared.create(ENDED, EndedSessions::EMPTY);
         }
-        Some(Self {
-            shared,
-            neighbours,
-            fetcher,
-            waiting: Waiting::default(),
-            stamp: RefCell::default(),
-            ended: RefCell::default(),
-        })
+        Some(Self { shared, neighbours, fetcher, stamp: RefCell::default(), ended: RefCell::default() })
     }
 }
 
@@ -55,65 +46,6 @@ impl Filter {
     pub(super) fn desk<'d>(&'d self, fleet: &'d Fleet) -> Desk<'d> {
         let Fleet { shared, neighbours, .. } = fleet;
         Desk { policy: &self.policy, shared, neighbours, metrics: &self.metrics, now: self.clock.now() }
-    }
-
-    /// Lets a request wait for a feed, and hurries. False: too many wait already.
-    pub(super) fn wait(&self, id: u32, feed: usize, form: Option<&[u8]>) -> bool {
-        /// For what is asked for a little later, and for a worker that is gone with the answer.
-        const SLACK: f64 = 1.0;
-        let Some(fleet) = &self.fleet else { return false };
-        let patience = self.policy.feeds().get(feed).map_or(0.0, |feed| feed.patience() + SLACK);
-        let until = self.clock.now().plus(patience);
-        let waits = fleet.waiting.add(Waiter { id, feed, form: form.map(<[u8]>::to_vec), until });
-        if waits {
-            self.metrics.count("waited");
-            self.hurry();
-        }
-        waits
-    }
-
-    pub(super) fn waits(&self, id: u32) -> bool {
-        self.fleet.as_ref().is_some_and(|fleet| fleet.waiting.has(id))
-    }
-
-    /// Those who wait have what they waited for, or know that it does not come.
-    pub(super) fn judge_again(&self, fleet: &Fleet) {
-        for waiter in fleet.waiting.take(|_| true) {
-            self.judge_waiter(fleet, waiter, true);
-        }
-    }
-
-    /// Whoever fetched for them is gone, or too slow.
-    pub(super) fn judge_overdue(&self, fleet: &Fleet) {
-        let now = self.clock.now();
-        for waiter in fleet.waiting.take(|waiter| waiter.until <= now) {
-            self.judge_waiter(fleet, waiter, false);
-        }
-    }
-
-    /// Judges a request that waited; of the root, which speaks for it.
-    fn judge_waiter(&self, fleet: &Fleet, waiter: Waiter, may_wait: bool) {
-        if hostcalls::set_effective_context(waiter.id).is_err() {
-            return;
-        }
-        match self.handle(waiter.form.as_deref(), may_wait) {
-            Some(Done::Answered) => {}
-            Some(Done::Await(feed)) => {
-                fleet.waiting.add(Waiter { feed, ..waiter });
-                self.hurry();
-            }
-            // The last call of all: a stream that goes on may be gone.
-            Some(Done::Forwarded) => {
-                let _ = hostcalls::resume_http_request();
-            }
-            Some(Done::Opened(token)) => {
-                self.streams.add(waiter.id, token);
-                let _ = hostcalls::resume_http_request();
-            }
-            Some(Done::ReadForm) | None => {
-                fail();
-            }
-        }
     }
 
     /// Tells all workers that these sessions are over.
@@ -157,7 +89,7 @@ impl Filter {
     }
 
     /// The next tick comes at once; from any context, it is that of the root.
-    fn hurry(&self) {
+    pub(super) fn hurry(&self) {
         if self.tick.replace(AT_ONCE) != AT_ONCE {
             let _ = hostcalls::set_tick_period(AT_ONCE);
         }
@@ -167,8 +99,13 @@ impl Filter {
     pub(super) fn set_tick(&self) {
         let feeds = self.policy.feeds();
         let is_whole = feeds.iter().all(|(number, _)| feeds.record(number).is_filled());
-        let is_empty = self.fleet.as_ref().is_none_or(|fleet| fleet.waiting.is_empty());
-        let tick = if is_whole && is_empty { TICK } else { SHORT_TICK };
+        let tick = if self.held.is_ready() {
+            AT_ONCE
+        } else if is_whole && !self.held.need_any() {
+            TICK
+        } else {
+            SHORT_TICK
+        };
         if self.tick.replace(tick) != tick {
             let _ = hostcalls::set_tick_period(tick);
         }

@@ -3,32 +3,32 @@
 mod clock;
 mod fetch;
 mod fleet;
+mod held;
 mod metrics;
 mod open_streams;
 mod shared;
 mod signatures;
-mod waiting;
-mod waiting_forms;
+mod stream;
 
 use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use log::{debug, error, info, warn};
+use log::{error, info, warn};
 use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
-use proxy_wasm::types::{Action, BufferType, ContextType, GrpcStatusCode, LogLevel, MapType};
+use proxy_wasm::types::{ContextType, GrpcStatusCode, LogLevel, MapType};
 
-use crate::http::{GrpcStatus, HeadEdit, RequestHead, Response};
+use crate::http::{GrpcStatus, HeadEdit, Response};
 use crate::jwt::Clock;
-use crate::policy::{Answer, Decision, Event, Policy};
-use crate::token_cache::KnownToken;
+use crate::policy::Policy;
 use clock::HostClock;
 use fleet::Fleet;
+use held::HeldRequests;
 use metrics::Metrics;
 use open_streams::OpenStreams;
 use signatures::HostOrCrates;
-use waiting_forms::WaitingForms;
+use stream::Stream;
 
 proxy_wasm::main! {{
     proxy_wasm::set_log_level(LogLevel::Debug);
@@ -54,7 +54,7 @@ struct Filter {
     signatures: HostOrCrates,
     metrics: Metrics,
     streams: OpenStreams,
-    forms: WaitingForms,
+    held: HeldRequests,
     tick: Cell<Duration>,
     /// None where this worker has nothing to tell others or to hear from them.
     fleet: Option<Fleet>,
@@ -64,9 +64,10 @@ impl Context for Root {
     fn on_http_call_response(&mut self, token: u32, _: usize, size: usize, _: usize) {
         if let Some(filter) = &self.filter
             && let Some(fleet) = &filter.fleet
-            && fleet.fetcher.answered(&filter.desk(fleet), token, size)
+            && let Some(feed) = fleet.fetcher.answered(&filter.desk(fleet), token, size)
         {
-            filter.judge_again(fleet);
+            filter.held.wake(feed);
+            filter.judge_ready();
         }
     }
 }
@@ -105,14 +106,14 @@ impl RootContext for Root {
             signatures,
             metrics,
             streams: OpenStreams::default(),
-            forms: WaitingForms::default(),
+            held: HeldRequests::default(),
             tick: Cell::new(tick),
             fleet,
         };
         if let Some(fleet) = &filter.fleet {
             fleet.neighbours.announce(&fleet.shared, filter.clock.now());
             // What others fetched before is there at once.
-            fleet.fetcher.follow(&filter.desk(fleet));
+            fleet.fetcher.follow(&filter.desk(fleet), |_| {});
             filter.follow_sign_outs(fleet);
         }
         self.filter = Some(Rc::new(filter));
@@ -127,19 +128,14 @@ impl RootContext for Root {
         if let Some(fleet) = &filter.fleet {
             fleet.neighbours.announce(&fleet.shared, filter.clock.now());
             let desk = filter.desk(fleet);
-            let is_new = fleet.fetcher.follow(&desk);
+            fleet.fetcher.follow(&desk, |feed| filter.held.wake(feed));
             // The root asks, before it speaks for any request: an answer for that one would be lost with it.
-            let has_failed = fleet.fetcher.attend(&desk, |feed| fleet.waiting.need(feed));
+            fleet.fetcher.attend(&desk, &filter.held);
             filter.follow_sign_outs(fleet);
             filter.end_streams(fleet);
-            if is_new || has_failed {
-                filter.judge_again(fleet);
-            }
-            filter.judge_overdue(fleet);
         }
-        for form in filter.forms.overdue(filter.clock.now()) {
-            filter.refuse_overdue_form(form);
-        }
+        filter.held.wake_overdue(filter.clock.now());
+        filter.judge_ready();
         filter.metrics.flush();
         filter.set_tick();
     }
@@ -149,210 +145,18 @@ impl RootContext for Root {
         let Some(filter) = &self.filter else { return };
         let Some(fleet) = &filter.fleet else { return };
         fleet.neighbours.hear();
-        if fleet.fetcher.follow(&filter.desk(fleet)) {
-            filter.judge_again(fleet);
-        }
+        fleet.fetcher.follow(&filter.desk(fleet), |feed| filter.held.wake(feed));
         filter.follow_sign_outs(fleet);
         filter.end_streams(fleet);
+        filter.judge_ready();
     }
 
     fn create_http_context(&self, id: u32) -> Option<Box<dyn HttpContext>> {
-        Some(Box::new(Stream { id, filter: self.filter.clone(), listed: Listed::Nowhere }))
+        Some(Box::new(Stream::new(id, self.filter.clone())))
     }
 
     fn get_type(&self) -> Option<ContextType> {
         Some(ContextType::HttpContext)
-    }
-}
-
-/// One request.
-struct Stream {
-    id: u32,
-    filter: Option<Rc<Filter>>,
-    listed: Listed,
-}
-
-/// Which list a request stands in, or stood, that it must be taken off in the end.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Listed {
-    Nowhere,
-    Form,
-    Stream,
-    /// It waits, or waited; then it may have opened a stream.
-    Waiting,
-}
-
-impl Context for Stream {}
-
-impl HttpContext for Stream {
-    fn on_http_request_headers(&mut self, _: usize, end_of_stream: bool) -> Action {
-        let form = end_of_stream.then_some([].as_slice());
-        let action = self.filter.clone().and_then(|filter| {
-            let mut done = filter.handle(None, true)?;
-            let form = form.filter(|_| matches!(done, Done::ReadForm));
-            if form.is_some() {
-                done = filter.handle(form, true)?;
-            }
-            if !filter.clock.ticks() {
-                filter.metrics.flush();
-            }
-            self.obey(&filter, done, form)
-        });
-        action.unwrap_or_else(fail)
-    }
-
-    /// Entered for every body; only a form that may hold a token is of interest.
-    fn on_http_request_body(&mut self, size: usize, end_of_stream: bool) -> Action {
-        let Some(filter) = self.filter.clone() else { return Action::Continue };
-        match self.listed {
-            Listed::Form => {}
-            Listed::Waiting if filter.waits(self.id) => return Action::Pause,
-            Listed::Nowhere | Listed::Stream | Listed::Waiting => return Action::Continue,
-        }
-        let too_much = Policy::MAX_FORM_BYTES.saturating_add(1);
-        if !end_of_stream && size < too_much {
-            filter.forms.goes_on(self.id, filter.clock.now());
-            return Action::Pause;
-        }
-        filter.forms.remove(self.id);
-        self.listed = Listed::Nowhere;
-        let form = hostcalls::get_buffer(BufferType::HttpRequestBody, 0, too_much).ok();
-        let action = form.and_then(|form| {
-            let form = form.unwrap_or_default();
-            let done = filter.handle(Some(&form), true)?;
-            self.obey(&filter, done, Some(&form))
-        });
-        match action {
-            Some(Action::Pause) => Action::Pause,
-            // The sign-in endpoint forwards nothing.
-            Some(_) | None => fail(),
-        }
-    }
-}
-
-impl Stream {
-    /// `None` if the host fails.
-    fn obey(&mut self, filter: &Filter, done: Done, form: Option<&[u8]>) -> Option<Action> {
-        Some(match done {
-            Done::Answered => Action::Pause,
-            Done::Forwarded => Action::Continue,
-            Done::Opened(token) => {
-                filter.streams.add(self.id, token);
-                self.listed = Listed::Stream;
-                Action::Continue
-            }
-            Done::ReadForm => {
-                filter.forms.add(self.id, filter.clock.now());
-                self.listed = Listed::Form;
-                Action::Pause
-            }
-            Done::Await(feed) => {
-                if filter.wait(self.id, feed, form) {
-                    self.listed = Listed::Waiting;
-                    Action::Pause
-                } else {
-                    let done = filter.handle(form, false)?;
-                    return self.obey(filter, done, form);
-                }
-            }
-        })
-    }
-}
-
-impl Drop for Stream {
-    fn drop(&mut self) {
-        let Some(filter) = &self.filter else { return };
-        match self.listed {
-            Listed::Nowhere => {}
-            Listed::Form => filter.forms.remove(self.id),
-            Listed::Stream => filter.streams.remove(self.id),
-            Listed::Waiting => {
-                filter.streams.remove(self.id);
-                if let Some(fleet) = &filter.fleet {
-                    fleet.waiting.remove(self.id);
-                }
-            }
-        }
-    }
-}
-
-/// No configuration, or a host that denies what it must grant: nothing passes.
-fn fail() -> Action {
-    let _ = hostcalls::send_http_response(500, Vec::new(), None);
-    Action::Pause
-}
-
-/// What was done with a request.
-enum Done {
-    Answered,
-    Forwarded,
-    /// Forwarded; it opens a stream that ends with the session of this token.
-    Opened(Rc<KnownToken>),
-    ReadForm,
-    /// Nothing; it waits for that feed.
-    Await(usize),
-}
-
-impl Filter {
-    /// `None` if the host fails.
-    fn handle(&self, form: Option<&[u8]>, may_wait: bool) -> Option<Done> {
-        let fields = hostcalls::get_map_bytes(MapType::HttpRequestHeaders).ok()?;
-        let head = RequestHead::new(&fields);
-        let head = form.map_or(head, |form| head.with_form(form));
-        let head = if may_wait { head } else { head.without_waiting() };
-        match self.policy.decide(&head, &self.clock, &self.signatures) {
-            Decision::Forward(forward) => {
-                for edit in forward.edits() {
-                    apply(&edit)?;
-                }
-                if let Some(left) = forward.expires_in() {
-                    let left = left.to_string();
-                    hostcalls::set_property(vec!["jwt_expires_in"], Some(left.as_bytes())).ok()?;
-                }
-                self.metrics.count(if forward.is_verified() { "forwarded" } else { "public" });
-                Some(forward.stream().map_or(Done::Forwarded, Done::Opened))
-            }
-            Decision::Answer(answer) => {
-                self.answer(&answer)?;
-                Some(Done::Answered)
-            }
-            Decision::Await { feed } => Some(Done::Await(feed)),
-            Decision::ReadForm => Some(Done::ReadForm),
-        }
-    }
-
-    fn answer(&self, answer: &Answer) -> Option<()> {
-        match &answer.event {
-            Event::Preflight => self.metrics.count("preflight"),
-            Event::SignedIn => self.metrics.count("signed_in"),
-            Event::SignedOut(sessions) => {
-                self.metrics.count("signed_out");
-                if let Some(fleet) = &self.fleet {
-                    self.end_sessions(fleet, sessions);
-                }
-            }
-            Event::Told => self.metrics.count("told"),
-            Event::Refused(rejection) => {
-                let reason = rejection.reason();
-                debug!("jwtproxy: {reason}: {rejection}");
-                self.metrics.count_refused(reason);
-                hostcalls::set_property(vec!["jwt_reason"], Some(reason.as_bytes())).ok()?;
-            }
-        }
-        send(&answer.response)
-    }
-
-    /// Answers a request whose form did not come; of the root, which speaks for it.
-    fn refuse_overdue_form(&self, id: u32) {
-        if hostcalls::set_effective_context(id).is_err() {
-            return;
-        }
-        let Ok(fields) = hostcalls::get_map_bytes(MapType::HttpRequestHeaders) else { return };
-        let answer = self.policy.refuse_form(&RequestHead::new(&fields));
-        if let Event::Refused(rejection) = &answer.event {
-            warn!("jwtproxy: {}: {rejection}", rejection.reason());
-        }
-        let _ = self.answer(&answer);
     }
 }
 

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use log::info;
 use proxy_wasm::hostcalls;
 
-use crate::jwt::TokenHash;
+use crate::ended::EndedEntry;
 use crate::token_cache::KnownToken;
 
 /// The open streams of one worker. Their own end Envoy's router sees to.
@@ -16,14 +16,12 @@ pub(super) struct OpenStreams(RefCell<Vec<Open>>);
 struct Open {
     id: u32,
     token: Rc<KnownToken>,
-    hash: TokenHash,
 }
 
 impl OpenStreams {
     pub(super) fn add(&self, id: u32, token: Rc<KnownToken>) {
         if let Ok(mut streams) = self.0.try_borrow_mut() {
-            let hash = token.jwt.hash();
-            streams.push(Open { id, token, hash });
+            streams.push(Open { id, token });
         }
     }
 
@@ -34,9 +32,9 @@ impl OpenStreams {
     }
 
     /// Resets the streams whose session is among those that `ended`, or whose token `is_revoked`, and tells how many.
-    pub(super) fn end(&self, ended: &[TokenHash], is_revoked: impl Fn(&KnownToken) -> bool) -> i64 {
+    pub(super) fn end(&self, ended: &[EndedEntry], is_revoked: impl Fn(&KnownToken) -> bool) -> i64 {
         let why = |open: &Open| {
-            if ended.contains(&open.hash) {
+            if EndedEntry::any_of(ended, &open.token.jwt) {
                 Some("signed_out")
             } else {
                 is_revoked(&open.token).then_some("revoked")

@@ -138,6 +138,15 @@ mod tests {
         assert_eq!(set.keys[0].kid(), Some("1"));
     }
 
+    /// RFC 8032 section 5.1.3: `y` is p + 3.
+    #[test]
+    fn a_point_in_another_encoding_is_skipped() {
+        let other = json!("8P_______________________________________38");
+        let set = jwk_set(&json!({"keys": [ed25519(), with(ed25519(), "x", other)]}), &ALL).unwrap();
+        let why = "kid ed: this key is no uncompressed point of its curve, or a weak one";
+        assert_eq!((set.keys.len(), set.skipped), (1, vec![why.to_owned()]));
+    }
+
     #[test]
     fn what_cannot_be_used_is_skipped_and_described() {
         let strange = "a\nb";

@@ -140,7 +140,7 @@ impl Provider {
                 }
                 continue;
             }
-            budget.spend()?;
+            budget.spend(jws.algorithm().map_or(1, |algorithm| signatures.cost(algorithm)))?;
             if let Some(genuine) = jws.authenticate(key, signatures) {
                 return Ok((genuine, key));
             }

@@ -6,11 +6,20 @@ use super::{Algorithm, Key};
 pub trait Signatures {
     /// Verifies one signature in the form of a JWS (RFC 7518 section 3).
     fn verify(&self, key: &Key, algorithm: Algorithm, message: &[u8], signature: &[u8]) -> bool;
+
+    /// What one check takes of the [budget](super::Budget) of a request.
+    fn cost(&self, _: Algorithm) -> u8 {
+        1
+    }
 }
 
 impl<S: Signatures + ?Sized> Signatures for &S {
     fn verify(&self, key: &Key, algorithm: Algorithm, message: &[u8], signature: &[u8]) -> bool {
         (**self).verify(key, algorithm, message, signature)
+    }
+
+    fn cost(&self, algorithm: Algorithm) -> u8 {
+        (**self).cost(algorithm)
     }
 }
 

@@ -13,7 +13,7 @@ use super::{
 };
 
 /// How many signatures may still be checked for one request.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Budget(u8);
 
 impl Budget {
@@ -22,19 +22,18 @@ impl Budget {
     /// That of a new request.
     pub const FULL: Self = Self(Self::SIGNATURES);
 
-    /// Takes one signature check from the budget.
+    /// Takes a signature check of that [cost](Signatures::cost) from the budget. Two are always possible: a broken credential
+    /// must not hide a good one.
     ///
     /// # Errors
     /// Nothing is left.
-    pub(super) fn spend(&mut self) -> Result<(), VerifyError> {
-        self.0 = self.0.checked_sub(1).ok_or(VerifyError::TooManySignatures)?;
+    pub(super) fn spend(&mut self, cost: u8) -> Result<(), VerifyError> {
+        const DEAREST: u8 = Budget::SIGNATURES - 1;
+        if self.0 == 0 {
+            return Err(VerifyError::TooManySignatures);
+        }
+        self.0 = self.0.saturating_sub(cost.min(DEAREST));
         Ok(())
-    }
-}
-
-impl Default for Budget {
-    fn default() -> Self {
-        Self::FULL
     }
 }
 

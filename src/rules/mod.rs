@@ -7,12 +7,12 @@ use std::mem::size_of;
 use serde_json::Value;
 
 use crate::address::Origin;
-use crate::http::RequestHead;
+use crate::http::{RequestHead, is_token};
 use crate::jwt::{Claims, RequiredClaim, says, says_text};
-use crate::path::{self, PlainPath};
+use crate::path::PlainPath;
 use crate::reply::Rejection;
 
-pub use pattern::{Captures, Part, Pattern, merged_segments, segments};
+pub use pattern::{Captures, Part, Pattern, segments};
 
 /// The rules, in their order, and the claims that they speak of.
 #[derive(Clone, Debug)]
@@ -111,13 +111,19 @@ impl Rules {
         &self.claims
     }
 
+    /// Whether any of them is for some methods only.
+    #[must_use]
+    pub fn name_methods(&self) -> bool {
+        self.rules.iter().any(|rule| rule.methods.is_some())
+    }
+
     /// What is to be kept of a verified token.
     #[must_use]
     pub fn prepare(&self, claims: &Claims<'_>) -> RuleClaims {
         RuleClaims(self.claims.iter().map(|name| claims.find(name).cloned()).collect())
     }
 
-    /// What they demand for a request. Nobody gets through where it cannot be known what the upstream makes of path or host:
+    /// What they demand for a request. Nobody gets through where it cannot be known what the upstream makes of path, host or method:
     /// no rule would match, and so none would forbid it.
     #[must_use]
     pub fn of<'r>(&'r self, head: &RequestHead<'_>, path: Option<&PlainPath<'_>>) -> Demands<'r> {
@@ -128,16 +134,17 @@ impl Rules {
         } else {
             String::new()
         };
-        let Some(path) = path.filter(|_| head.method() != b"CONNECT" && path::has_one_order(head.path()))
-        else {
-            return unreadable;
-        };
-        let (plain, merged) = (segments(path.as_str()), merged_segments(path.as_str()));
+        let is_readable = head.method() != b"CONNECT" && is_token(head.method());
+        let Some(path) = path.filter(|_| is_readable) else { return unreadable };
         let host: Vec<&str> = host.split('.').collect();
         let mut of = Vec::new();
-        of.extend(self.first(head.method(), &host, &plain, false));
-        // Even if both are the same: `/a` is `/a/` to the patterns, too, then.
-        of.extend(self.first(head.method(), &host, &merged, true));
+        for reading in path.readings() {
+            let mut segments = segments(reading);
+            of.extend(self.first(head.method(), &host, &segments, false));
+            // Even if both are the same: `/a` is `/a/` to the patterns, too, then.
+            segments.retain(|segment| !segment.is_empty());
+            of.extend(self.first(head.method(), &host, &segments, true));
+        }
         Demands { rules: self, of: Some(of) }
     }
 

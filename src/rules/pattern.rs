@@ -61,10 +61,3 @@ impl Pattern {
 pub fn segments(path: &str) -> Vec<&str> {
     path.split('/').skip(1).collect()
 }
-
-/// The segments as a server reads them that merges slashes and drops `;parameters`.
-#[must_use]
-pub fn merged_segments(path: &str) -> Vec<&str> {
-    let names = path.split('/').map(|segment| segment.split_once(';').map_or(segment, |(name, _)| name));
-    names.filter(|name| !name.is_empty()).collect()
-}

@@ -2,11 +2,14 @@
 
 use std::borrow::Cow;
 
+use percent_encoding::percent_decode;
+
 use super::Session;
 use crate::access;
 use crate::address::{self, Origin, ReturnAddress, form_pairs};
 use crate::extract::TokenSources;
 use crate::http::RequestHead;
+use crate::path::PlainPath;
 
 impl Session {
     pub(super) fn base_path(&self) -> &str {
@@ -58,8 +61,12 @@ impl Session {
 
     /// The way to the login page from an endpoint of ours: back to where the person wanted to go.
     #[must_use]
-    pub fn login_location_from_endpoint(&self, head: &RequestHead<'_>) -> Option<String> {
-        let back = self.return_location(head);
+    pub fn login_location_from_endpoint(
+        &self,
+        head: &RequestHead<'_>,
+        sources: &TokenSources,
+    ) -> Option<String> {
+        let back = self.return_location(head, sources);
         let url =
             if back.starts_with('/') { self.here(head).url(back.as_bytes()) } else { back.into_bytes() };
         self.login.as_ref().map(|login| self.located(login.location(&url)))
@@ -113,29 +120,81 @@ impl Session {
 
     /// Where a person goes from an endpoint: to the return address if it is safe, else to the start.
     #[must_use]
-    pub fn return_location(&self, head: &RequestHead<'_>) -> String {
-        self.safe_return_address(head).unwrap_or_else(|| self.start())
+    pub fn return_location(&self, head: &RequestHead<'_>, sources: &TokenSources) -> String {
+        self.safe_return_address(head, sources).unwrap_or_else(|| self.start())
     }
 
     /// Where a person goes who signed out.
     #[must_use]
-    pub fn logout_location(&self, head: &RequestHead<'_>) -> String {
+    pub fn logout_location(&self, head: &RequestHead<'_>, sources: &TokenSources) -> String {
         let elsewhere = || self.logout_url.as_ref().map(|url| self.located(url.clone()));
-        self.safe_return_address(head).or_else(elsewhere).unwrap_or_else(|| self.start())
+        self.safe_return_address(head, sources).or_else(elsewhere).unwrap_or_else(|| self.start())
     }
 
     fn start(&self) -> String {
         format!("{}/", self.base_path())
     }
 
-    fn safe_return_address(&self, head: &RequestHead<'_>) -> Option<String> {
-        let own = self.here(head).origin();
-        match ReturnAddress::parse(&self.return_address(head)?)? {
-            ReturnAddress::Path(path) => Some(address::location(&self.outside_once(path))),
+    /// Of this host, nothing that would do what nobody asked for: no token, which would sign in somebody else as if a page of
+    /// ours had led there, and no endpoint of ours.
+    fn safe_return_address(&self, head: &RequestHead<'_>, sources: &TokenSources) -> Option<String> {
+        let here = self.here(head);
+        let text = self.return_address(head)?;
+        match ReturnAddress::parse(&text)? {
+            ReturnAddress::Path(path) => {
+                let path = self.harmless(path, path, sources)?;
+                Some(address::location(&self.outside_once(&path)))
+            }
             ReturnAddress::Url(url, origin) => {
-                let is_ours = own.as_ref() == Some(&origin) || self.allowed_origins.contains(&origin);
-                is_ours.then(|| address::url_encode(url))
+                let is_own = here.origin().as_ref() == Some(&origin);
+                if !is_own && !self.allowed_origins.contains(&origin) {
+                    return None;
+                }
+                // Of two schemes on one host, both may be ours.
+                if !origin.has_authority(&here.authority) {
+                    return Some(address::url_encode(url));
+                }
+                let path = url.splitn(4, '/').nth(3).unwrap_or_default();
+                self.harmless(url, &["/", path].concat(), sources).map(|url| address::url_encode(&url))
             }
         }
     }
+
+    /// An address of this host without token parameters; none if its path, with what may follow, is that of an endpoint.
+    fn harmless(&self, address: &str, path: &str, sources: &TokenSources) -> Option<String> {
+        let path = path.split(['?', '#']).next().unwrap_or_default();
+        let is_endpoint = |path: &str| self.endpoint(PlainPath::new(path.as_bytes()).as_ref()).is_some();
+        let within = |path: &str| is_endpoint(path.strip_prefix(self.base_path()).unwrap_or(path));
+        let decoded = percent_decode(path.as_bytes()).decode_utf8_lossy();
+        // The browser resolves dot segments, and the proxy may merge slashes before it asks us. Whoever wrote the path may or may
+        // not have known of the base path, which may be resolved away.
+        let may_be_endpoint = [true, false].into_iter().any(|merges_first| {
+            let path = merged(&decoded, merges_first);
+            is_endpoint(&path) || within(&path)
+        }) || PlainPath::new(path.as_bytes())
+            .is_some_and(|path| path.readings().any(|path| is_endpoint(path) || within(path)));
+        if may_be_endpoint {
+            return None;
+        }
+        let length = address.find('#').unwrap_or(address.len());
+        let (address, fragment) = address.split_at_checked(length)?;
+        let stripped = sources.without_parameters(address.as_bytes());
+        Some(String::from_utf8_lossy(&stripped).into_owned() + fragment)
+    }
+}
+
+/// A path without dot segments and with its slashes merged, before they are resolved or behind that.
+fn merged(path: &str, merges_first: bool) -> String {
+    let mut kept: Vec<&str> = Vec::new();
+    for segment in path.split('/').skip(1) {
+        match segment {
+            "." => {}
+            ".." => {
+                kept.pop();
+            }
+            "" if merges_first => {}
+            _ => kept.push(segment),
+        }
+    }
+    kept.into_iter().filter(|segment| !segment.is_empty()).flat_map(|segment| ["/", segment]).collect()
 }

@@ -4,6 +4,7 @@ use super::Session;
 use crate::access::{self, Asking, Site};
 use crate::address::Origin;
 use crate::cookie::SameSite;
+use crate::extract::Carrier;
 use crate::http::RequestHead;
 
 /// How a cookie-borne token is protected from requests that other sites make.
@@ -24,10 +25,10 @@ impl Session {
         access::site(head, &self.here(head).authority, &self.allowed_origins)
     }
 
-    /// Whether a link may come from another site. Over plain http a browser says nothing of a navigation but, perhaps, its
-    /// `Referer`.
+    /// Whether a link may come from another site. Over plain http a browser says nothing of a navigation or an image but, perhaps,
+    /// its `Referer`; what no link can hold, only a program sends.
     #[must_use]
-    pub fn comes_from_elsewhere(&self, head: &RequestHead<'_>, asking: Asking) -> bool {
+    pub fn comes_from_elsewhere(&self, head: &RequestHead<'_>, carrier: Carrier) -> bool {
         match self.site(head) {
             Site::Allowed | Site::Same => false,
             Site::Cross => true,
@@ -36,7 +37,8 @@ impl Session {
                 let is_ours = |(origin, _): (Origin, &str)| {
                     origin.has_authority(&here.authority) || self.allowed_origins.contains(&origin)
                 };
-                asking == Asking::Navigation && !access::referer(head).is_some_and(is_ours)
+                (carrier == Carrier::Query || Asking::of(head) == Asking::Navigation)
+                    && !access::referer(head).is_some_and(is_ours)
             }
         }
     }

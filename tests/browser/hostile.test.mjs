@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { after, afterEach, before, describe, test } from "node:test";
 import { screenshot } from "./lib/chromium.mjs";
-import { signInLink } from "./lib/login.mjs";
+import { asks as asksToSignIn, signInLink } from "./lib/login.mjs";
 import { mint, subject } from "./lib/tokens.mjs";
 import { startWorld, works } from "./lib/world.mjs";
 
@@ -20,6 +20,13 @@ before(async () => {
   });
   const listeners = Object.entries(COOKIES).map(([name, cookie]) => [name, listener(cookie)]);
   listeners.push(["none, csrf: strict", listener(COOKIES.none, { csrf: "strict" })]);
+  listeners.push([
+    "strict, login page allowed",
+    {
+      config: ({ session }, { loginOrigin }) =>
+        void Object.assign(session, { cookie: COOKIES.strict, allowed_origins: [loginOrigin] }),
+    },
+  ]);
   world = await startWorld({ listeners: Object.fromEntries(listeners) });
 });
 after(() => world?.stop());
@@ -273,3 +280,21 @@ for (const listener of Object.keys(COOKIES)) {
     });
   });
 }
+
+describe("a sign-in by way of the login page, with another person's token in the return address", () => {
+  for (const [kind, back] of [
+    ["a page", (other) => `${origin}/notes?token=${other}`],
+    ["auth_path", (other) => `${origin}/jwt/auth?token=${other}&redirectUrl=${encodeURIComponent("/notes")}`],
+  ]) {
+    test(`${kind}: the person stays who they are`, async () => {
+      const page = await victim("strict, login page allowed");
+      world.login.answer = asksToSignIn(() => token);
+      const link = `${world.loginUrl}?redirectUrl=${encodeURIComponent(back(mint({ sub: "mallory" })))}`;
+      await page.evaluate((href) => void (document.body.innerHTML = `<a href="${href}">Notes</a>`), link);
+      await page.click("a");
+      await page.click("#sign-in");
+      await page.waitForURL(kind === "a page" ? `${origin}/notes` : `${origin}/`);
+      await survives();
+    });
+  }
+});

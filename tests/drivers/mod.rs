@@ -12,7 +12,7 @@ pub fn through_core<'d>(
     body: &'d [u8],
     now: f64,
 ) -> (Decision<'d>, Outcome) {
-    let (head, now) = (RequestHead::new(fields), NumericDate::from_seconds(now));
+    let (head, now) = (RequestHead::new(fields).with_body(!body.is_empty()), NumericDate::from_seconds(now));
     let decision = match policy.decide(&head, &now, &RustCrypto) {
         Decision::ReadForm => policy.decide(&head.with_form(body), &now, &RustCrypto),
         // Nothing is fetched here.

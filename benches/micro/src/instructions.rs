@@ -14,19 +14,30 @@ use serde_json::json;
 
 /// How many instructions each scenario may take on `x86_64`.
 const LIMITS: [(&str, u64); SCENARIOS.len()] = [
-    ("hit, header", 8_400),
-    ("hit, cookie among 30", 21_800),
+    ("hit, header", 9_800),
+    ("hit, cookie among 30", 29_800),
     ("hit, query", 29_700),
     ("miss, host verifies", 40_200),
     ("miss, crate rsa", 507_000),
-    ("no token", 18_600),
-    ("no JWT", 20_500),
+    ("no token", 19_300),
+    ("no JWT", 21_200),
     ("junk of three parts", 23_400),
     ("forged", 48_300),
     ("forged, crate rsa", 514_000),
-    ("public path", 2_570),
-    ("sign-in", 69_000),
+    ("public path", 3_300),
+    ("sign-in", 76_500),
+    ("worst, parts", WORST),
+    ("worst, cookies", WORST),
+    ("worst, other cookies", WORST),
+    ("worst, parameters", WORST),
+    ("worst, separators", WORST),
+    ("worst, separators let by", WORST),
+    ("worst, dot segments", WORST),
+    ("worst, twins", WORST),
 ];
+
+/// No request, whatever it brings, may take Envoy more than 3 ms; as many instructions are some 2 ms there.
+const WORST: u64 = 10_000_000;
 
 /// Before the name of a scenario: the call of this program that callgrind watches.
 const WATCHED: &str = "--watched";
@@ -43,12 +54,12 @@ fn main() -> ExitCode {
     fs::create_dir_all(&profiles).expect("a folder for the profiles");
     let mut counts = Vec::new();
     let mut exceeded = false;
-    println!("{:<24}{:>14}{:>14}", "instructions", "measured", "limit");
+    println!("{:<26}{:>14}{:>14}", "instructions", "measured", "limit");
     for (scenario, (name, limit)) in SCENARIOS.iter().zip(LIMITS) {
         assert_eq!(scenario.name, name, "limits stand in the order of the scenarios");
         let count = count(scenario, &profiles);
         let over = cfg!(target_arch = "x86_64") && count > limit;
-        println!("{name:<24}{count:>14}{limit:>14}{}", if over { "  exceeded" } else { "" });
+        println!("{name:<26}{count:>14}{limit:>14}{}", if over { "  exceeded" } else { "" });
         counts.push(json!({"scenario": name, "instructions": count, "limit": limit}));
         exceeded |= over;
     }

@@ -54,7 +54,7 @@ impl Signatures for Host {
 }
 
 /// Every scenario, those that matter most first.
-pub const SCENARIOS: [Scenario; 12] = {
+pub const SCENARIOS: [Scenario; 20] = {
     use Host::{Says, VerifiesNothing};
     use Outcome::{Answered, Forwarded};
     const fn scenario(
@@ -86,6 +86,19 @@ pub const SCENARIOS: [Scenario; 12] = {
         ),
         scenario("public path", || fetch("/healthz"), Says(false), Forwarded(0)),
         scenario("sign-in", sign_in, Says(true), Answered(303)),
+        scenario(
+            "worst, parts",
+            || cookies("access_token.1=2:aaaaaaaa:; ", 57_000),
+            Says(false),
+            Answered(401),
+        ),
+        scenario("worst, cookies", || cookies("access_token=a.b.c; ", 57_000), Says(false), Answered(401)),
+        scenario("worst, other cookies", || cookies("a=b; ", 57_000), Says(false), Answered(401)),
+        scenario("worst, parameters", || query("token=a.b.c&", 57_000), Says(false), Answered(401)),
+        scenario("worst, separators", || query("&", 57_000), Says(false), Answered(431)),
+        scenario("worst, separators let by", || query("&", 16_384), Says(false), Answered(401)),
+        scenario("worst, dot segments", || fetch(&filled("/a/..", 57_000)), Says(false), Answered(401)),
+        scenario("worst, twins", twins, Says(false), Answered(401)),
     ]
 };
 
@@ -206,6 +219,26 @@ fn sign_in() -> Vec<Field> {
 
 fn with(mut fields: Vec<Field>, name: &str, value: String) -> Vec<Field> {
     fields.push((name.into(), value.into_bytes()));
+    fields
+}
+
+/// So many bytes of that text over and over.
+fn filled(text: &str, bytes: usize) -> String {
+    text.repeat(bytes / text.len())
+}
+
+fn cookies(pair: &str, bytes: usize) -> Vec<Field> {
+    with(fetch("/notes?page=2"), "cookie", filled(pair, bytes))
+}
+
+fn query(pair: &str, bytes: usize) -> Vec<Field> {
+    fetch(&["/notes?", &filled(pair, bytes)].concat())
+}
+
+/// Header lines that CGI takes for a claim header, as many as Envoy lets through.
+fn twins() -> Vec<Field> {
+    let mut fields = fetch("/notes?page=2");
+    fields.extend((0..80).map(|_| ("x.jwt.sub".to_owned(), b"root".to_vec())));
     fields
 }
 

@@ -72,7 +72,7 @@ pub(crate) struct Footprint {
 
 impl Footprint {
     fn of(envoy: &Envoy) -> Self {
-        Self { resident: procfs::resident(envoy.pid()), linear: procfs::linear_memories(envoy.pid()) }
+        Self { resident: procfs::resident(envoy.pid()), linear: rig::envoy::linear_memories(envoy.pid()) }
     }
 
     /// Of the worker.

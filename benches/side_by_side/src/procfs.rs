@@ -30,30 +30,6 @@ pub(crate) fn resident(pid: u32) -> u32 {
     number(field(&status, "VmRSS"))
 }
 
-/// The linear memory of each Wasm VM in a process, in KiB, the largest first. There are two for a configuration
-/// beside those of the workers, which never see a request.
-///
-/// V8 reserves 8 GiB for each, so that no address of 32 bits with an offset of 32 bits leads out; what is not yet part of
-/// the memory, is a mapping that nobody may touch.
-pub(crate) fn linear_memories(pid: u32) -> Vec<u32> {
-    const RESERVED: u64 = 8 << 30;
-
-    let maps = read(format!("/proc/{pid}/maps"));
-    let mut memories: Vec<u32> = maps
-        .lines()
-        .filter_map(|line| {
-            let (range, rest) = line.split_once(' ')?;
-            let (start, end) = range.split_once('-')?;
-            let [start, end] = [start, end].map(|address| u64::from_str_radix(address, 16).ok());
-            let guard = end?.checked_sub(start?)?;
-            let is_guard = rest.starts_with("---p") && (RESERVED / 2..RESERVED).contains(&guard);
-            is_guard.then(|| u32::try_from((RESERVED - guard) / 1024).ok())?
-        })
-        .collect();
-    memories.sort_unstable_by(|a, b| b.cmp(a));
-    memories
-}
-
 /// The name of the processor.
 pub(crate) fn processor() -> String {
     field(&read("/proc/cpuinfo"), "model name").to_owned()

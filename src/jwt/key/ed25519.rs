@@ -18,9 +18,13 @@ impl Ed25519Key {
     /// Reads the 32 bytes of a key (RFC 8032 section 5.1.5).
     ///
     /// # Errors
-    /// Another length, no point of the curve, or a point of small order, for which anybody could sign.
+    /// Another length, no point of the curve, one in another than its only encoding, or a point of small order, for which
+    /// anybody could sign.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, KeyFault> {
         let array = <&[u8; 32]>::try_from(bytes).map_err(|_| KeyFault::Point)?;
+        if !is_canonical(array) {
+            return Err(KeyFault::Point);
+        }
         let point = VerifyingKey::from_bytes(array).map_err(|_| KeyFault::Point)?;
         if point.is_weak() {
             return Err(KeyFault::Point);
@@ -47,4 +51,11 @@ impl Ed25519Key {
             && Signature::from_slice(signature)
                 .is_ok_and(|signature| self.point.verify_strict(message, &signature).is_ok())
     }
+}
+
+/// Whether `y` is below p = 2^255 - 19, as it must be (RFC 8032 section 5.1.3). The crate would take it modulo p, and others read
+/// another key. Of the points with `x` zero, whose sign could be wrong, all are of small order.
+fn is_canonical(bytes: &[u8; 32]) -> bool {
+    let [first, middle @ .., last] = bytes;
+    *first < 0xed || last & 0x7f != 0x7f || middle.iter().any(|byte| *byte != 0xff)
 }

@@ -77,8 +77,15 @@ fn send(world: &World, place: Place, resource: Resource) -> Result<String, Strin
 fn chosen(cases: Vec<Case>, resource: Resource) -> (Vec<Case>, String) {
     let (frozen, timed): (Vec<_>, Vec<_>) = cases.into_iter().partition(|case| case.now.is_some());
     let (native, shown): (Vec<_>, Vec<_>) = timed.into_iter().partition(|case| case.native_only.is_some());
+    // Istio normalises paths.
+    let (raw, shown): (Vec<_>, Vec<_>) = shown.into_iter().partition(|case| case.config.ends_with("/raw"));
     let (forms, plain): (Vec<_>, Vec<_>) = shown.into_iter().partition(is_posted_form);
-    let hidden = format!("{} that need a frozen clock, {} that no Envoy shows", frozen.len(), native.len());
+    let hidden = format!(
+        "{} that need a frozen clock, {} that no Envoy shows, {} without normalisation",
+        frozen.len(),
+        native.len(),
+        raw.len()
+    );
     match resource {
         Resource::WasmPlugin => {
             let others = format!("{hidden}, {} posted forms", forms.len());

@@ -35,7 +35,15 @@ impl Driver {
         let texts: Vec<(&str, String)> =
             configs.iter().map(|(name, config)| (name.as_str(), lasting(config).to_string())).collect();
         let listeners: Vec<(&str, &str)> = texts.iter().map(|(name, text)| (*name, text.as_str())).collect();
-        let envoy = Envoy::start_with(shipped::many_listeners(&base, &listeners), &Options::default());
+        let mut bootstrap = shipped::many_listeners(&base, &listeners);
+        for listener in bootstrap["static_resources"]["listeners"].as_array_mut().expect("listeners") {
+            // As Envoy is by default: the upstream gets the path as it came.
+            if listener["name"].as_str().expect("a name").ends_with("/raw") {
+                let manager = listener.pointer_mut("/filter_chains/0/filters/0/typed_config");
+                manager.expect("a connection manager")["normalize_path"] = json!(false);
+            }
+        }
+        let envoy = Envoy::start_with(bootstrap, &Options::default());
         let ports = configs.keys().map(|name| (name.clone(), envoy.port(name))).collect();
         Self { envoy, ports, _upstream: upstream }
     }

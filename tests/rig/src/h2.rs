@@ -3,6 +3,7 @@
 
 use std::io::{ErrorKind, Read, Result, Write};
 use std::net::{Ipv4Addr, TcpStream};
+use std::thread::sleep;
 use std::time::Duration;
 
 use loona_hpack::Decoder;
@@ -16,6 +17,8 @@ const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
 const GOAWAY: u8 = 7;
 const CONTINUATION: u8 = 9;
+/// An extension of Envoy's.
+const METADATA: u8 = 0x4d;
 
 const ACK: u8 = 1;
 const END_STREAM: u8 = 1;
@@ -35,12 +38,67 @@ pub fn responses(port: u16, requests: &[Request<'_>]) -> Vec<Option<Response>> {
     converse(port, requests).unwrap_or_else(|error| panic!("HTTP/2 on port {port}: {error}"))
 }
 
-fn converse(port: u16, requests: &[Request<'_>]) -> Result<Vec<Option<Response>>> {
+/// What of a request comes behind its head.
+#[derive(Clone, Copy, Debug)]
+pub enum Piece<'p> {
+    /// A part of the body.
+    Data(&'p [u8]),
+    /// The end, in an empty frame.
+    End,
+    /// A frame of the kind METADATA, which Envoy knows.
+    Metadata,
+    /// A moment, in which what was sent arrives.
+    Pause,
+    /// The stream is given up: no answer comes.
+    Reset,
+    /// Trailers, and so the end.
+    Trailers(&'p [(&'p str, &'p [u8])]),
+}
+
+/// Sends a head that does not end the stream, and these pieces. None: there was no answer.
+///
+/// # Panics
+/// Nobody speaks HTTP/2 on that port.
+pub fn in_pieces(port: u16, fields: &[(&str, &[u8])], pieces: &[Piece<'_>]) -> Option<Response> {
+    let mut stream = open(port).unwrap_or_else(|error| panic!("HTTP/2 on port {port}: {error}"));
+    let mut decoder = Decoder::new();
+    // A peer that has answered may close while the rest is sent.
+    let _ = stream.write_all(&frame(HEADERS, END_HEADERS, 1, &header_block(fields)));
+    for piece in pieces {
+        let _ = match piece {
+            Piece::Data(data) => stream.write_all(&frame(DATA, 0, 1, data)),
+            Piece::End => stream.write_all(&frame(DATA, END_STREAM, 1, b"")),
+            Piece::Metadata => {
+                stream.write_all(&frame(METADATA, END_HEADERS, 1, &header_block(&[("a", b"b")])))
+            }
+            Piece::Pause => {
+                sleep(Duration::from_millis(50));
+                Ok(())
+            }
+            Piece::Reset => {
+                let _ = stream.write_all(&frame(RST_STREAM, 0, 1, &8_u32.to_be_bytes()));
+                sleep(Duration::from_millis(50));
+                return None;
+            }
+            Piece::Trailers(fields) => {
+                stream.write_all(&frame(HEADERS, END_STREAM | END_HEADERS, 1, &header_block(fields)))
+            }
+        };
+    }
+    response(&mut stream, &mut decoder, 1).ok().flatten()
+}
+
+fn open(port: u16) -> Result<TcpStream> {
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(Duration::from_secs(30)))?;
     stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")?;
     stream.write_all(&frame(SETTINGS, 0, 0, b""))?;
+    Ok(stream)
+}
+
+fn converse(port: u16, requests: &[Request<'_>]) -> Result<Vec<Option<Response>>> {
+    let mut stream = open(port)?;
     let mut decoder = Decoder::new();
     let mut responses = Vec::new();
     for (id, (fields, body)) in (1_u32..).step_by(2).zip(requests) {

@@ -29,6 +29,14 @@ impl Place {
 
     /// Starts it with a changed bootstrap.
     pub fn start_changed(workers: u32, change: impl FnOnce(&mut Value)) -> Self {
+        Self::try_start(workers, change).unwrap_or_else(|reason| panic!("{reason}"))
+    }
+
+    /// The same of one that may not come up.
+    ///
+    /// # Errors
+    /// Envoy ended, or was not live in time: the end of its log.
+    pub fn try_start(workers: u32, change: impl FnOnce(&mut Value)) -> Result<Self, String> {
         let upstream = Upstream::start();
         let mut bootstrap = shipped::bootstrap("envoy.yaml");
         shipped::free_ports(&mut bootstrap);
@@ -40,9 +48,9 @@ impl Place {
             component_log_level: "wasm:debug".into(),
             ..Options::default()
         };
-        let envoy = Envoy::start_with(bootstrap, &options);
+        let envoy = Envoy::try_start(bootstrap, &options)?;
         let port = envoy.port("workspace");
-        Self { envoy, upstream, port }
+        Ok(Self { envoy, upstream, port })
     }
 
     /// Asks for a path.
