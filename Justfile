@@ -83,13 +83,14 @@ browser: build
     tests/bring jupyter >/dev/null
     exec "$node" --test --test-concurrency=2 --test-timeout=170000 --test-reporter=spec tests/browser/*.test.mjs
 
-# The same product in its real surroundings: Istio, Keycloak, Theia, JupyterLab, a registry. Needs Go, kubectl, Java, Maven, curl
-# and a C++ compiler
+# The same product in its real surroundings: Istio, Keycloak, Theia, JupyterLab, a registry, servers of files. Needs Go, kubectl,
+# a JDK, Maven, curl and a C++ compiler
 [no-exit-message]
 test-deploy: build
     #!/bin/sh
     set -eu
     PYTHONPATH=tests/image python3 -B -m unittest discover --start-directory tests/image/deploy --pattern '*_test.py'
+    PYTHONPATH=tests/paths python3 -B -m unittest discover --start-directory tests/paths/deploy --pattern '*_test.py'
     node=$(tests/bring node)
     for tool in browser coraza crane gateway-api jupyter keycloak mesh registry skopeo theia; do
         tests/bring "$tool" >/dev/null
