@@ -127,8 +127,9 @@ impl<'r> RequestHead<'r> {
     /// Whether the query or the cookies have so many pairs that to look at each would take long, and that no application does.
     #[must_use]
     pub fn has_too_many_pairs(&self) -> bool {
+        let bytes = self.values("cookie").fold(0, |sum: usize, line| sum.saturating_add(line.len()));
         let mut cookies = self.values("cookie").flat_map(|line| memchr::memchr_iter(b';', line));
-        has_many(self.target, b'&') || cookies.nth(MOST_PAIRS).is_some()
+        has_many(self.target, b'&') || bytes > MOST_PAIRS && cookies.nth(MOST_PAIRS).is_some()
     }
 
     /// Every value of a header, in order.

@@ -4,8 +4,7 @@ use crate::extract::ForwardToken;
 use crate::lenient::{is_twin, overrides_method};
 use crate::policy::Policy;
 
-/// What a trailer may not say (RFC 9110 section 6.5.1): how the message is framed, routed and answered. lighttpd 1.4.80 took
-/// it from there.
+/// What a trailer may not say (RFC 9110 section 6.5.1): how the message is framed, routed and answered.
 const OF_THE_HEAD: [&str; 23] = [
     "cache-control",
     "connection",
