@@ -115,6 +115,8 @@ impl EndedSessions {
     pub const MOST: usize = 4096;
     /// Those of one subject.
     pub const OF_ONE: usize = 8;
+    /// Those of one subject whose tokens do not say when they were issued; of these, the ones that expire first go.
+    pub const OF_TIMELESS: usize = 64;
     /// Those of tokens that do not say whom they are about; of these, the ones that expire first go.
     pub const OF_NOBODY: usize = 1024;
     /// A list without sessions.
@@ -181,11 +183,13 @@ fn add(all: &mut Vec<EndedEntry>, session: &EndedSession, now: u64) {
     let is_nobody = key.subject == Key::NOBODY;
     if is_nobody && of_subject.len() >= EndedSessions::OF_NOBODY {
         forget_first(all, |own| own.key.subject == Key::NOBODY);
-    } else if !is_nobody && of_subject.len() >= EndedSessions::OF_ONE {
+    } else if !is_nobody {
+        let is_kin = |own: &&EndedEntry| (own.issued == 0) == (issued == 0);
+        let kin = all.get(of_subject).unwrap_or_default().iter().filter(is_kin).count();
         // Of tokens without a time of issue no later one could be told apart: those are named, or forgotten.
-        if issued == 0 {
+        if issued == 0 && kin >= EndedSessions::OF_TIMELESS {
             forget_first(all, |own| own.key.subject == key.subject && own.issued == 0);
-        } else {
+        } else if issued != 0 && kin >= EndedSessions::OF_ONE {
             collapse(all, &key.subject);
         }
     }
@@ -200,18 +204,21 @@ fn run(all: &[EndedEntry], subject: &[u8; 16]) -> std::ops::Range<usize> {
     start..all.partition_point(|own| own.key.subject <= *subject)
 }
 
-/// Makes of the entries of a subject one: all of its tokens up to the last of these are dead.
+/// Makes of the entries of a subject one: all of its tokens up to the last of these are dead. Those whose tokens do not say when
+/// they were issued stay.
 fn collapse(all: &mut Vec<EndedEntry>, subject: &[u8; 16]) {
     let run = run(all, subject);
-    let entries = all.get(run.clone()).unwrap_or_default();
-    let last = |time: fn(&EndedEntry) -> u64| entries.iter().map(time).max().unwrap_or_default();
+    let (timeless, timed): (Vec<EndedEntry>, Vec<EndedEntry>) =
+        all.get(run.clone()).unwrap_or_default().iter().partition(|own| own.issued == 0);
+    let last = |time: fn(&EndedEntry) -> u64| timed.iter().map(time).max().unwrap_or_default();
     let one = EndedEntry {
         key: Key::all_of(*subject),
         until: last(|own| own.until),
         issued: last(|own| own.issued),
         ended: last(|own| own.ended),
     };
-    all.splice(run, [one]);
+    let one = Some(one).filter(|_| !timed.is_empty());
+    all.splice(run, one.into_iter().chain(timeless));
 }
 
 /// Where there are too many: whoever has most entries has one instead. Where nobody has two, a sign-out must be forgotten, and
@@ -221,7 +228,12 @@ fn make_room(all: &mut Vec<EndedEntry>) {
     let runs = runs.filter_map(|run| Some((run.len(), run.first()?.key.subject)));
     let longest = runs.filter(|(length, subject)| *length > 1 && *subject != Key::NOBODY).max();
     match longest {
-        Some((_, subject)) => collapse(all, &subject),
+        Some((length, subject)) => {
+            collapse(all, &subject);
+            if run(all, &subject).len() == length {
+                forget_first(all, |own| own.key.subject == subject);
+            }
+        }
         None => forget_first(all, |_| true),
     }
 }
@@ -331,11 +343,11 @@ mod tests {
         // Tokens without a time of issue are named one by one: later ones are let in.
         let timeless = |token| EndedSession { issued: 0, ..session(1, token, Some(9999.0)) };
         assert!(!has(&list, &timeless(7000)));
-        for token in 7000..7020 {
+        for token in 7000..7100 {
             list = EndedSessions::merged(&list, &[timeless(token)], at(100.0));
         }
-        assert!(has(&list, &timeless(7019)) && !has(&list, &timeless(7020)) && has(&list, &other));
-        assert!(entries(&list).len() <= EndedSessions::OF_ONE + 2);
+        assert!(has(&list, &timeless(7099)) && !has(&list, &timeless(7100)) && has(&list, &other));
+        assert!(entries(&list).len() <= EndedSessions::OF_TIMELESS + EndedSessions::OF_ONE + 2);
         assert!(!has(&list, &EndedSession { issued: 0, ..session(2, 7000, None) }));
         assert_eq!(entries(&EndedSessions::merged(&list, &[], at(10_000.0))), []);
     }
