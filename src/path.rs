@@ -22,9 +22,9 @@ pub struct PlainPath<'p> {
 
 impl<'p> PlainPath<'p> {
     /// Reads the path of a request. `None` where what the upstream makes of it cannot be known: an encoded slash or backslash
-    /// or NUL, a backslash, a fragment, dot segments that lead elsewhere where slashes are merged or parameters dropped
-    /// first, an escape left after decoding, bytes that are no UTF-8, no leading slash (CONNECT, `OPTIONS *`), or too many
-    /// bytes to read it in all ways.
+    /// or NUL, a backslash, a fragment, dot segments that lead elsewhere where they are resolved before or after something else, an
+    /// escape left after decoding, bytes that are no UTF-8, no leading slash (CONNECT, `OPTIONS *`), or too many bytes to read it
+    /// in all ways.
     #[must_use]
     pub fn new(path: &'p [u8]) -> Option<Self> {
         if is_usual(path) {
@@ -38,12 +38,18 @@ impl<'p> PlainPath<'p> {
         if is_unreadable {
             return None;
         }
-        let decoded: Vec<u8> = percent_decode(path).collect();
-        let decoded = String::from_utf8(decoded).ok()?;
+        let decoded = decode(path)?;
         if decoded.bytes().any(|byte| byte < b' ' || matches!(byte, b'%' | b'\\' | 0x7f)) {
             return None;
         }
         let plain = resolve(&decoded)?;
+        if decoded.as_bytes() != path && path.windows(2).any(|pair| pair == b"/.") {
+            // Of `/a/%2e%2e/../b` those make `/a/b` who resolve before they decode.
+            let undecoded = resolve(std::str::from_utf8(path).ok()?)?;
+            if resolve(&decode(undecoded.as_bytes())?)? != plain {
+                return None;
+            }
+        }
         let mut others = variants(&plain);
         if let Some((before, _)) = decoded.split_once(['?', '#']) {
             let before = resolve(before)?;
@@ -86,22 +92,26 @@ fn is_usual(path: &[u8]) -> bool {
         })
 }
 
+fn decode(path: &[u8]) -> Option<String> {
+    String::from_utf8(percent_decode(path).collect()).ok()
+}
+
 fn contains_escaped(path: &[u8], bytes: &[u8]) -> bool {
     path.windows(3).any(|escape| {
         escape.starts_with(b"%") && percent_decode(escape).next().is_some_and(|byte| bytes.contains(&byte))
     })
 }
 
-/// RFC 3986 section 5.2.4; `None` where the order of it and of what servers do besides matters. A dot segment with
-/// parameters (`/..;x/`) is one for those only who drop them first. Of `/a//../b` and `/a/;x/../b` those make `/b` who
-/// merge slashes first, others `/a/b`.
+/// RFC 3986 section 5.2.4; `None` where the order of it and of what servers do besides matters. A dot segment with more behind
+/// it (`/..;x/`, `/..?`) is one for those only who drop that first. Of `/a//../b` and `/a/;x/../b` those make `/b` who merge
+/// slashes first, others `/a/b`.
 fn resolve(path: &str) -> Option<String> {
     let mut kept: Vec<&str> = Vec::new();
     let (mut has_dots, mut has_empty) = (false, false);
     let mut segments = path.split('/').skip(1).peekable();
     while let Some(segment) = segments.next() {
         let last = segments.peek().is_none();
-        let name = without_parameters(segment);
+        let name = segment.split([';', '?', '#']).next().unwrap_or_default();
         match name {
             "." | ".." => {
                 if name != segment {
@@ -125,10 +135,6 @@ fn resolve(path: &str) -> Option<String> {
     (!(has_dots && has_empty)).then(|| kept.iter().flat_map(|segment| ["/", segment]).collect())
 }
 
-fn without_parameters(segment: &str) -> &str {
-    segment.split_once(';').map_or(segment, |(name, _)| name)
-}
-
 /// What else servers make of a resolved path. URL parsers (WHATWG, RFC 3986) take what follows two slashes for a host.
 fn variants(path: &str) -> Vec<String> {
     let mut found = Vec::new();
@@ -146,8 +152,11 @@ fn variants(path: &str) -> Vec<String> {
 }
 
 fn add_variants(path: &str, found: &mut Vec<String>) {
-    let dropped: String =
-        path.split('/').skip(1).flat_map(|segment| ["/", without_parameters(segment)]).collect();
+    let dropped: String = path
+        .split('/')
+        .skip(1)
+        .flat_map(|segment| ["/", segment.split(';').next().unwrap_or_default()])
+        .collect();
     found.extend([merge(path), merge(&dropped), dropped]);
 }
 
@@ -300,8 +309,22 @@ mod tests {
             assert_eq!(plain(path).as_deref(), Some(normal), "{path}");
         }
         for path in [
-            "", "*", "a", "/a%2Fb", "/a%2fb", "/a%5Cb", "/a%00", "/a\\b", "/..;/b", "/.;x", "/a%252F",
-            "/a#/../b", "/%zz", "/%ff",
+            "",
+            "*",
+            "a",
+            "/a/%2e%2e/../b",
+            "/a/b/%2E/../c",
+            "/a%2Fb",
+            "/a%2fb",
+            "/a%5Cb",
+            "/a%00",
+            "/a\\b",
+            "/..;/b",
+            "/.;x",
+            "/a%252F",
+            "/a#/../b",
+            "/%zz",
+            "/%ff",
         ] {
             assert_eq!(plain(path), None, "{path}");
         }
@@ -324,18 +347,24 @@ mod tests {
         assert_eq!(readings("//a/b"), ["//a/b", "/a/b", "/b"]);
         assert_eq!(readings("///a"), ["///a", "/", "/a"]);
         assert_eq!(readings("//"), ["//", "/"]);
-        assert_eq!(readings("/a/..%3F/b"), ["/a/..?/b", "/"]);
+        assert_eq!(readings("/a/b%3F/c"), ["/a/b?/c", "/a/b"]);
         assert_eq!(readings("/a/b%23/../c"), ["/a/c", "/a/b"]);
     }
 
     #[test]
     fn slashes_may_be_merged_before_dot_segments_are_resolved() {
-        for path in
-            ["/a//../b", "/a/;x/../b", "//..", "/a/%2e%2e//b", "/a/%3b/../b", "/..//", "//%3f..", "/a//..%3f"]
-        {
-            let expected = (path == "//%3f..").then_some("//?..");
-            let found = PlainPath::new(path.as_bytes());
-            assert_eq!(found.as_ref().map(PlainPath::as_str), expected, "{path}");
+        for path in [
+            "/a//../b",
+            "/a/;x/../b",
+            "//..",
+            "/a/%2e%2e//b",
+            "/a/%3b/../b",
+            "/..//",
+            "/a//..%3f",
+            "/a/..%3f",
+            "/a/%23/../b",
+        ] {
+            assert_eq!(PlainPath::new(path.as_bytes()), None, "{path}");
         }
     }
 
