@@ -2,7 +2,7 @@
 //!
 //! It has room for so many, and no person may fill it: of each subject it names a few tokens, and beyond that a time of
 //! issue up to which all of its tokens are dead. So nothing is forgotten while its token would be taken, but where more
-//! subjects signed out than there is room for.
+//! subjects signed out than there is room for, and where a subject has many tokens that do not say when they were issued.
 
 use std::cell::RefCell;
 
