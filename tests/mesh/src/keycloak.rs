@@ -2,7 +2,7 @@
 //! machines bring tokens of another issuer side by side, while Keycloak gets new keys, loses old ones, and is away.
 
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rig::http::{self, Response};
 use rig::place::{bearer, bytes, seen};
@@ -178,6 +178,7 @@ impl<'a> Place<'a> {
     fn rotation(&self) -> Result<String, String> {
         sleep(BETWEEN_FETCHES);
         let before = self.counter("jwks_fetched");
+        let began = Instant::now();
         let load = Load::start(self.ingress, self.probes(&[probe("of key 1", Some(&self.first), &[200])]));
         sleep(AFTERWARDS);
         self.keycloak.add_key("200")?;
@@ -188,11 +189,14 @@ impl<'a> Place<'a> {
         sleep(AFTERWARDS);
         let new = new.end()?.without_errors()?;
         let old = load.end()?.without_errors()?;
-        let fetched = until(Duration::from_secs(3), || self.counter("jwks_fetched") == before + 1);
-        fetched.ok_or_else(|| format!("{} fetches", self.counter("jwks_fetched") - before))?;
+        // Envoy's counters are a moment late.
+        until(Duration::from_secs(3), || self.counter("jwks_fetched") > before).ok_or("it is not fetched")?;
+        let (fetches, seconds) = (self.counter("jwks_fetched") - before, began.elapsed().as_secs());
+        // One in ten seconds, however many workers and tokens there are; a machine may be slow.
+        ensure(fetches <= 1 + seconds / 10, || format!("{fetches} fetches in {seconds} s"))?;
         Ok(format!(
             "with the new key, from its first token on: {new}; with the old one, machines and others: {old}; \
-             1 fetch by 2 workers"
+             {fetches} fetch in {seconds} s by 2 workers"
         ))
     }
 
