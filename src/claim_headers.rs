@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::http::{HeadEdit, RequestHead, hex};
 use crate::jwt::{Claims, VerifiedJwt};
-use crate::lenient::is_twin;
+use crate::lenient::{is_twin, twins};
 
 /// A claim as a header.
 #[derive(Clone, Debug)]
@@ -74,9 +74,7 @@ impl ClaimHeaders {
         head: &'e RequestHead<'e>,
         name: &'e str,
     ) -> impl Iterator<Item = HeadEdit<'e>> + 'e {
-        head.names()
-            .filter(move |found| is_twin(found, name) && *found != name && !self.has(found))
-            .map(HeadEdit::Remove)
+        twins(head, name).filter(move |found| *found != name && !self.has(found)).map(HeadEdit::Remove)
     }
 
     /// What the headers of a verified token say; the same at every request that brings it.

@@ -16,6 +16,8 @@ pub struct RequestHead<'r> {
     target: &'r [u8],
     fields: &'r [Field],
     form: Option<&'r [u8]>,
+    /// The [marks](mark) of all names.
+    marks: u64,
     budget: Budget,
     has_body: bool,
     may_wait: bool,
@@ -31,11 +33,13 @@ impl<'r> RequestHead<'r> {
             target: b"",
             fields,
             form: None,
+            marks: 0,
             has_body: false,
             budget: Budget::FULL,
             may_wait: true,
         };
         for (name, value) in fields {
+            head.marks |= mark(name);
             match name.as_str() {
                 ":method" => head.method = value,
                 ":authority" => head.authority = value,
@@ -134,13 +138,29 @@ impl<'r> RequestHead<'r> {
 
     /// Every value of a header, in order.
     pub fn values<'n>(&self, name: &'n str) -> impl Iterator<Item = &'r [u8]> + use<'r, 'n> {
-        self.fields.iter().filter(move |(found, _)| found == name).map(|(_, value)| value.as_slice())
+        self.lines_like(name)
+            .iter()
+            .filter(move |(found, _)| found == name)
+            .map(|(_, value)| value.as_slice())
     }
 
     /// The first value of a header.
     #[must_use]
     pub fn value(&self, name: &str) -> Option<&'r [u8]> {
         self.values(name).next()
+    }
+
+    /// The names of all headers, or none if no name is that one, or one that differs from it only in case and in signs: most of
+    /// what is asked for does not come.
+    pub fn names_like(&self, name: &str) -> impl Iterator<Item = &'r str> + use<'r> {
+        self.lines_like(name).iter().map(|(found, _)| found.as_str())
+    }
+
+    /// All lines, or none, as for [`Self::names_like`].
+    fn lines_like(&self, name: &str) -> &'r [Field] {
+        // Where one name ends in a sign, the other may end in another one, with another mark.
+        let ends_in_sign = name.bytes().next_back().is_none_or(|byte| !byte.is_ascii_alphanumeric());
+        if ends_in_sign || self.marks & mark(name) != 0 { self.fields } else { &[] }
     }
 
     /// The names of all headers.
@@ -228,6 +248,13 @@ impl GrpcStatus {
             Self::Unavailable => 14,
         }
     }
+}
+
+/// One bit of 64, by the length of a name and its last letter or digit, in either case.
+fn mark(name: &str) -> u64 {
+    let [length, ..] = name.len().to_le_bytes();
+    let last = name.bytes().next_back().unwrap_or_default() & 0x1f;
+    1_u64.wrapping_shl(u32::from(length.wrapping_mul(5) ^ last))
 }
 
 /// Cuts `text` at the first `separator`, which belongs to neither part.

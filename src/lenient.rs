@@ -4,6 +4,7 @@ use memchr::memchr2;
 use percent_encoding::percent_decode;
 
 use crate::address::form_decode;
+use crate::http::RequestHead;
 
 /// Whether CGI, WSGI or PHP give both headers one name: all that is no letter or digit becomes `_` there.
 #[must_use]
@@ -15,6 +16,11 @@ pub fn is_twin(found: &str, name: &str) -> bool {
     };
     // Without the pseudo-headers of HTTP/2 there is no request.
     found.len() == name.len() && found.bytes().zip(name.bytes()).all(is_same) && !found.starts_with(':')
+}
+
+/// The names of the headers of a request that are twins of that one, itself included.
+pub fn twins<'r>(head: &RequestHead<'r>, name: &str) -> impl Iterator<Item = &'r str> {
+    head.names_like(name).filter(move |found| is_twin(found, name))
 }
 
 /// Headers, and `_method` in a query, by which frameworks take a request for one of another method.
@@ -84,6 +90,13 @@ pub fn looks_like_token(value: &[u8]) -> bool {
     has_form_of_token(&decoded) || has_form_of_token(&with_dots(&decoded))
 }
 
+/// Where a text has the first of the bytes that no token is without to any reader: a dot, or what may stand for one. A part of
+/// a token has a dot in its name.
+#[must_use]
+pub fn first_sign_of_token(text: &[u8]) -> Option<usize> {
+    memchr::memchr3(b'.', b'%', b'\\', text)
+}
+
 fn has_form_of_token(value: &[u8]) -> bool {
     // What a token or the scheme before it has none of; more than one value may stand there.
     let is_of_a_word = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(byte);
@@ -147,7 +160,7 @@ fn is_bare_token(text: &[u8]) -> bool {
 pub fn hides_token(pair: &[u8], name: &str) -> bool {
     // Most cookies have no room for a token, or no dot.
     let Some(rest) = pair.len().checked_sub(name.len()) else { return false };
-    if rest < 3 || memchr::memchr3(b'.', b'%', b'\\', pair).is_none() {
+    if rest < 3 || first_sign_of_token(pair).is_none() {
         return false;
     }
     let ends = |byte: &u8| is_space(*byte) || matches!(byte, b',' | b'"' | b'=');
@@ -174,6 +187,26 @@ pub fn hides_token(pair: &[u8], name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_name_is_overlooked() {
+        let names = [
+            "", "-", "_", "a", "A", "x-a", "X_A", "x.a", "x-a-", "x_a_", "x-a.", "x-1", "x_1", "x-q", ":a",
+            "x:a", "é",
+        ];
+        for found in names {
+            let fields = [("accept".to_owned(), Vec::new()), (found.to_owned(), Vec::new())];
+            let head = RequestHead::new(&fields);
+            for name in names {
+                assert_eq!(head.value(name).is_some(), found == name, "{found} {name}");
+                assert_eq!(
+                    twins(&head, name).any(|twin| twin == found),
+                    is_twin(found, name),
+                    "{found} {name}"
+                );
+            }
+        }
+    }
 
     #[test]
     fn names_that_readers_take_for_ours() {

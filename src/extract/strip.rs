@@ -1,13 +1,15 @@
 //! Taking tokens out of a request, to the byte.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use super::{Carrier, Place, Taken, TokenSource, TokenSources, Winner, after_scheme, has_comma, join_target};
 use crate::address::form_decode;
 use crate::cookie::{self, Holds};
 use crate::http::{HeadEdit, RequestHead, cut, has_many};
 use crate::lenient::{
-    METHOD_PARAMETER, hides_token, is_twin, looks_like_token, mentions, overrides_method, reads_as,
+    METHOD_PARAMETER, first_sign_of_token, hides_token, is_twin, looks_like_token, mentions,
+    overrides_method, reads_as, twins,
 };
 
 /// What is logged of a longer query is nothing, in bytes: to look for tokens in it costs more than it tells.
@@ -76,8 +78,8 @@ impl TokenSources {
                 continue;
             }
             let is_own = |found: &str| self.0.iter().any(|own| own.header() == Some(found));
-            let twins = head.names().filter(|found| is_twin(found, name) && !is_own(found));
-            edits.extend(twins.map(HeadEdit::Remove));
+            let others = twins(head, name).filter(|found| !is_own(found));
+            edits.extend(others.map(HeadEdit::Remove));
         }
     }
 
@@ -138,24 +140,27 @@ impl TokenSources {
                 TokenSource::Header { .. } | TokenSource::Query(_) => false,
             })
         };
-        let (mut kept, mut all) = (Vec::with_capacity(text.len()), true);
-        for (part, pair) in cookie::pairs(text).enumerate() {
-            if goes(part, pair) {
-                all = false;
-            } else {
-                kept.extend_from_slice(pair);
-                kept.push(b';');
-            }
+        let mut gone = suspects(text)
+            .filter(|(part, place)| text.get(place.clone()).is_some_and(|pair| goes(*part, pair)))
+            .map(|(_, place)| place)
+            .peekable();
+        if gone.peek().is_none() {
+            return Stripped::Stays;
         }
-        kept.pop();
+        let (mut kept, mut from) = (Vec::with_capacity(text.len()), 0);
+        for place in gone {
+            kept.extend_from_slice(text.get(from..place.start).unwrap_or_default());
+            from = place.end.saturating_add(1);
+        }
+        match text.get(from..) {
+            Some(rest) => kept.extend_from_slice(rest),
+            // The semicolon before the last pair goes with it.
+            None => drop(kept.pop()),
+        }
         // The space behind a semicolon must not become the first byte of the line.
         let spaces = kept.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
         kept.drain(..spaces);
-        match (all, kept.is_empty()) {
-            (true, _) => Stripped::Stays,
-            (false, true) => Stripped::Goes,
-            (false, false) => Stripped::Becomes(kept),
-        }
+        if kept.is_empty() { Stripped::Goes } else { Stripped::Becomes(kept) }
     }
 
     /// Path and query without what is taken out of it; none if nothing is.
@@ -165,7 +170,12 @@ impl TokenSources {
         taken: Taken,
         overrides: bool,
     ) -> Option<Vec<u8>> {
-        rewritten(head.path(), head.query()?, |part, name, value| {
+        let query = head.query()?;
+        let is_plain = || first_sign_of_token(query).is_none();
+        if matches!(taken, Taken::Nothing | Taken::Tokens(_)) && !overrides && is_plain() {
+            return None;
+        }
+        rewritten(head.path(), query, |part, name, value| {
             let goes = match taken {
                 Taken::Nothing => false,
                 Taken::Credentials => self.query_source(name).is_some() || self.is_token(name, value),
@@ -248,6 +258,21 @@ impl TokenSources {
     }
 }
 
+/// The pairs of a `Cookie` line that have a [sign of a token](first_sign_of_token), each with its number and its place.
+fn suspects(line: &[u8]) -> impl Iterator<Item = (usize, Range<usize>)> {
+    let (mut next, mut from) = (0_usize, 0_usize);
+    std::iter::from_fn(move || {
+        let rest = line.get(from..)?;
+        let (before, behind) = rest.split_at_checked(first_sign_of_token(rest)?)?;
+        let start = memchr::memrchr(b';', before).map_or(0, |at| at.saturating_add(1));
+        let end = before.len().saturating_add(memchr::memchr(b';', behind).unwrap_or(behind.len()));
+        let part = next.saturating_add(memchr::memchr_iter(b';', before).count());
+        let place = from.saturating_add(start)..from.saturating_add(end);
+        (next, from) = (part.saturating_add(1), place.end.saturating_add(1));
+        Some((part, place))
+    })
+}
+
 /// What stands before a query, and the query without the parameters that `goes` tells by their number, name and value; none if
 /// nothing goes. Semicolons separate parameters, too, for old readers; those behind one have no number.
 fn rewritten(
@@ -303,4 +328,34 @@ fn edit_lines<'e>(
     let Some(first) = kept.next() else { return edits.push(HeadEdit::Remove(name)) };
     edits.push(HeadEdit::Set(name, first));
     edits.extend(kept.map(|line| HeadEdit::Add(name, line)));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn suspects_are_the_pairs_with_a_sign() {
+        for line in [
+            "",
+            ";",
+            "a",
+            "a.",
+            ".;",
+            ";.",
+            ";;.;;",
+            "a;b.;c",
+            "a.b.c;d",
+            "a;b;c%;;d.;e",
+            "a.;b\\;c%;",
+            "a;b",
+        ] {
+            let line = line.as_bytes();
+            let found: Vec<_> =
+                suspects(line).map(|(part, place)| (part, line.get(place).unwrap())).collect();
+            let pairs = cookie::pairs(line).enumerate();
+            let expected: Vec<_> = pairs.filter(|(_, pair)| first_sign_of_token(pair).is_some()).collect();
+            assert_eq!(found, expected, "{}", String::from_utf8_lossy(line));
+        }
+    }
 }
