@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, percent_decode, utf8_percent_encode};
+use percent_encoding::percent_encode_byte;
 
 use crate::http::cut;
 
@@ -24,6 +24,11 @@ impl Origin {
     /// The origin of a scheme and an authority (RFC 3986 section 3.2), which must have no userinfo.
     #[must_use]
     pub fn new(https: bool, authority: &[u8]) -> Option<Self> {
+        /// A name has 253 letters at the most (RFC 1035 section 2.3.4).
+        const MAX_BYTES: usize = 512;
+        if authority.len() > MAX_BYTES {
+            return None;
+        }
         let authority = std::str::from_utf8(authority).ok()?.to_ascii_lowercase();
         let (host, port) = match authority.rsplit_once(':') {
             Some((host, port)) if !port.contains(']') => (host, Some(port)),
@@ -127,16 +132,28 @@ pub fn location(path: &str) -> String {
 /// Encodes what cannot stand in a URL; escapes stay as they are.
 #[must_use]
 pub fn url_encode(url: &str) -> String {
-    const UNSAFE: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>').add(b'\\').add(b'`');
-    utf8_percent_encode(url, UNSAFE).to_string()
+    let is_kept = |byte: u8| byte.is_ascii_graphic() && !b"\"<>\\`".contains(&byte);
+    encode(url.as_bytes(), is_kept)
 }
 
 /// Encodes a name or value of a form (`application/x-www-form-urlencoded`) as Go's `url.QueryEscape` does, to the
 /// byte: JwtProxy's `Location` is compared with ours.
 #[must_use]
 pub fn form_encode(text: &[u8]) -> String {
-    const KEPT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
-    percent_encoding::percent_encode(text, KEPT).to_string().replace("%20", "+")
+    encode(text, |byte| byte.is_ascii_alphanumeric() || b"-_.~ ".contains(&byte)).replace(' ', "+")
+}
+
+/// Encodes what is not kept. Addresses may be long, and the crate goes by way of a formatter.
+fn encode(text: &[u8], is_kept: impl Fn(u8) -> bool) -> String {
+    let mut encoded = Vec::with_capacity(text.len());
+    for byte in text {
+        if is_kept(*byte) {
+            encoded.push(*byte);
+        } else {
+            encoded.extend_from_slice(percent_encode_byte(*byte).as_bytes());
+        }
+    }
+    String::from_utf8(encoded).unwrap_or_default()
 }
 
 /// Decodes a name or value of a form: `+` is a space, an escape that is none stays as it is.
@@ -145,8 +162,23 @@ pub fn form_decode(text: &[u8]) -> Cow<'_, [u8]> {
     if memchr::memchr2(b'+', b'%', text).is_none() {
         return Cow::Borrowed(text);
     }
-    let spaced: Vec<u8> = text.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte }).collect();
-    Cow::Owned(percent_decode(&spaced).collect())
+    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let (mut decoded, mut rest) = (Vec::with_capacity(text.len()), text);
+    while let Some((byte, behind)) = rest.split_first() {
+        rest = behind;
+        decoded.push(match (byte, behind) {
+            (b'+', _) => b' ',
+            (b'%', [high, low, behind @ ..]) => match (digit(*high), digit(*low)) {
+                (Some(high), Some(low)) => {
+                    rest = behind;
+                    high << 4 | low
+                }
+                _ => b'%',
+            },
+            _ => *byte,
+        });
+    }
+    Cow::Owned(decoded)
 }
 
 /// The pairs of a query, decoded, in order.

@@ -133,7 +133,7 @@ impl<'r> RequestHead<'r> {
     pub fn has_too_many_pairs(&self) -> bool {
         let bytes = self.values("cookie").fold(0, |sum: usize, line| sum.saturating_add(line.len()));
         let mut cookies = self.values("cookie").flat_map(|line| memchr::memchr_iter(b';', line));
-        has_many(self.target, b'&') || bytes > MOST_PAIRS && cookies.nth(MOST_PAIRS).is_some()
+        has_many(self.target) || bytes > MOST_PAIRS && cookies.nth(MOST_PAIRS).is_some()
     }
 
     /// Every value of a header, in order.
@@ -273,8 +273,8 @@ pub(crate) fn is_token(text: &[u8]) -> bool {
 const MOST_PAIRS: usize = 16_384;
 
 /// Whether a query or a form has more.
-pub(crate) fn has_many(text: &[u8], separator: u8) -> bool {
-    text.len() > MOST_PAIRS && memchr::memchr_iter(separator, text).nth(MOST_PAIRS).is_some()
+pub(crate) fn has_many(text: &[u8]) -> bool {
+    text.len() > MOST_PAIRS && memchr::memchr2_iter(b'&', b';', text).nth(MOST_PAIRS).is_some()
 }
 
 /// Bytes in hexadecimal digits.

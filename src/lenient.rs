@@ -52,8 +52,10 @@ pub fn reads_as(found: &[u8], name: &str) -> bool {
     let is_name = |found: &[u8]| {
         found.len() == name.len() && found.iter().copied().map(normal).eq(name.bytes().map(normal))
     };
-    if found.len() < name.len() {
-        return false;
+    if found.len() <= name.len() {
+        // Nothing can be decoded or dropped but a plus, which is a space.
+        let normal = |byte: u8| if byte == b'+' { b'_' } else { normal(byte) };
+        return found.len() == name.len() && found.iter().copied().map(normal).eq(name.bytes().map(normal));
     }
     let decoded = form_decode(found);
     let found = trimmed(&decoded, |byte| is_space(byte) || byte == b'?');
@@ -87,7 +89,8 @@ pub fn looks_like_token(value: &[u8]) -> bool {
         return false;
     }
     let decoded: Vec<u8> = percent_decode(&with_dots(value)).collect();
-    has_form_of_token(&decoded) || has_form_of_token(&with_dots(&decoded))
+    has_form_of_token(&decoded)
+        || memchr2(b'%', b'\\', &decoded).is_some() && has_form_of_token(&with_dots(&decoded))
 }
 
 /// Where a text has the first of the bytes that no token is without to any reader: a dot, or what may stand for one. A part of
@@ -165,6 +168,7 @@ pub fn hides_token(pair: &[u8], name: &str) -> bool {
     }
     let ends = |byte: &u8| is_space(*byte) || matches!(byte, b',' | b'"' | b'=');
     let mut signs = memchr::memchr_iter(b'=', pair);
+    let Some(first) = signs.next() else { return false };
     let split = |at: usize| pair.split_at_checked(at).unwrap_or_default();
     let whole = |at: usize| {
         let (before, value) = split(at);
@@ -172,15 +176,18 @@ pub fn hides_token(pair: &[u8], name: &str) -> bool {
     };
     let in_it = |at: usize| {
         let (before, value) = split(at);
-        let before = trimmed(before, is_space);
+        // Not what stands before it as well: white space before thousands of signs would be gone through for each.
+        let end = before.iter().rposition(|byte| !is_space(*byte)).map_or(0, |end| end.saturating_add(1));
+        let before = before.get(..end).unwrap_or_default();
         let own = before.rsplit(ends).next().unwrap_or_default();
         let is_before = |byte: &u8| is_space(*byte) || *byte == b'"';
         let value = value.get(1..).unwrap_or_default();
         let start = value.iter().position(|byte| !is_before(byte)).unwrap_or_default();
-        reads_as(own, name)
-            && value.get(start..).and_then(|value| value.split(ends).next()).is_some_and(looks_like_token)
+        let word = value.get(start..).and_then(|value| value.split(ends).next()).unwrap_or_default();
+        // Both are those of the whole, which was looked at.
+        let is_whole = at == first && own.len() == before.len() && word.len() == value.len();
+        !is_whole && reads_as(own, name) && looks_like_token(word)
     };
-    let Some(first) = signs.next() else { return false };
     whole(first) || in_it(first) || signs.any(in_it)
 }
 

@@ -180,7 +180,9 @@ impl TokenSources {
                 Taken::Nothing => false,
                 Taken::Credentials => self.query_source(name).is_some() || self.is_token(name, value),
                 Taken::Tokens(winner) => {
-                    let source = self.query_source(name);
+                    // Few places can be the winner's, and names may have to be decoded.
+                    let is_its_part = winner.place.is_some_and(|place| Some(place.part) == part);
+                    let source = if is_its_part { self.query_source(name) } else { None };
                     let place = source.zip(part).map(|(source, part)| Place { source, line: 0, part });
                     let own = place.and_then(|place| winner.at(place));
                     own.map_or_else(|| self.is_token(name, value), |own| own == Stripped::Goes)
@@ -194,7 +196,7 @@ impl TokenSources {
     /// token.
     fn stripped_referer(&self, text: &[u8]) -> Stripped {
         let (page, query) = cut(text, b'?');
-        if has_many(text, b'&') {
+        if has_many(text) {
             return Stripped::Goes;
         }
         let goes = |_, name: &[u8], value: &[u8]| self.is_token(name, value);

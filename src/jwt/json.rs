@@ -13,6 +13,7 @@ use serde_json::{Map, Number, Value};
 /// How the error begins.
 pub(super) const DUPLICATE_MEMBER: &str = "duplicate member";
 const NO_OBJECT: &str = "not an object";
+const TOO_MANY_VALUES: &str = "too many values";
 
 /// Any JSON value without duplicate member names.
 #[derive(Clone, Debug)]
@@ -123,11 +124,18 @@ impl<'de> Visitor<'de> for JsonVisitor {
     }
 }
 
+/// So many values a part of a token may hold: who has a thousand roles stays below it. What is many times longer than it is
+/// large, as `[[],[]]` is, would take longer to read than its signature to check.
+const MOST_VALUES: usize = 2048;
+
 /// Reads from an object the members that are wanted, and of the others checks no more than a parser must. `None` is
 /// `null`.
 ///
 /// A token has a dozen members, of which a few are looked at: to build the others costs more than all else in parsing.
 pub(super) fn pick<'w>(json: &[u8], wanted: &'w [String]) -> serde_json::Result<Option<Members<'w>>> {
+    if memchr::memchr3_iter(b',', b'[', b'{', json).nth(MOST_VALUES).is_some() {
+        return Err(Error::custom(TOO_MANY_VALUES));
+    }
     let mut deserializer = serde_json::Deserializer::from_str(text(json)?);
     let members = deserializer.deserialize_any(Pick { wanted })?;
     deserializer.end()?;
@@ -178,7 +186,7 @@ impl<'de, 'w> Visitor<'de> for Pick<'w> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
-        let (mut names, mut picked) = (Names::new(), Vec::with_capacity(self.wanted.len()));
+        let (mut names, mut picked) = (Names::with_room(), Vec::with_capacity(self.wanted.len()));
         while let Some(Name(name)) = members.next_key()? {
             match self.wanted.iter().find(|wanted| **wanted == name) {
                 Some(wanted) => picked.push((wanted.as_str(), members.next_value::<Json>()?.0)),
@@ -186,33 +194,40 @@ impl<'de, 'w> Visitor<'de> for Pick<'w> {
             }
             names.add(name)?;
         }
+        names.finish()?;
         Ok(Some(picked))
     }
 }
 
-/// The names of one object so far. A few are quickest compared one by one; to compare thousands so is what somebody who
-/// sends them would like.
-struct Names<'de> {
-    few: Vec<Cow<'de, str>>,
-    many: Map<String, Value>,
-}
+/// The names of one object so far. A few are quickest compared one by one; more are sorted at the end.
+struct Names<'de>(Vec<Cow<'de, str>>);
 
 impl<'de> Names<'de> {
     const FEW: usize = 32;
 
-    fn new() -> Self {
-        Self { few: Vec::with_capacity(Self::FEW / 2), many: Map::new() }
+    const fn new() -> Self {
+        Self(Vec::new())
+    }
+
+    /// That of a token has a dozen; most objects within it have one or two.
+    fn with_room() -> Self {
+        Self(Vec::with_capacity(Self::FEW / 2))
     }
 
     fn add<E: Error>(&mut self, name: Cow<'de, str>) -> Result<(), E> {
-        let known = self.few.contains(&name);
-        if known || self.few.len() >= Self::FEW && self.many.contains_key(name.as_ref()) {
+        if self.0.len() < Self::FEW && self.0.contains(&name) {
             return Err(E::custom(DUPLICATE_MEMBER));
         }
-        if self.few.len() < Self::FEW {
-            self.few.push(name);
-        } else {
-            self.many.insert(name.into_owned(), Value::Null);
+        self.0.push(name);
+        Ok(())
+    }
+
+    fn finish<E: Error>(mut self) -> Result<(), E> {
+        if self.0.len() > Self::FEW {
+            self.0.sort_unstable();
+            if self.0.windows(2).any(|pair| matches!(pair, [name, next] if name == next)) {
+                return Err(E::custom(DUPLICATE_MEMBER));
+            }
         }
         Ok(())
     }
@@ -299,7 +314,7 @@ impl<'de> Visitor<'de> for Unique {
             names.add(name)?;
             members.next_value_seed(self)?;
         }
-        Ok(())
+        names.finish()
     }
 }
 
@@ -328,7 +343,9 @@ mod tests {
             let members: Vec<String> = (0..count).chain([again]).map(|n| format!("\"n{n}\":{n}")).collect();
             format!("{{{}}}", members.join(","))
         };
-        assert!(pick(many(100, 100).as_bytes(), &wanted).is_ok());
+        for count in [100, MOST_VALUES - 1] {
+            assert!(pick(many(count, count).as_bytes(), &wanted).is_ok(), "{count}");
+        }
         for text in [
             r#"{"b":1,"b":1}"#,
             r#"{"a":1,"\u0061":1}"#,
@@ -347,6 +364,8 @@ mod tests {
             &many(100, 0),
             &many(100, 70),
             &many(100, 99),
+            &many(MOST_VALUES, MOST_VALUES),
+            &format!("{{\"b\":[{}[]]}}", "[],".repeat(MOST_VALUES)),
         ] {
             assert!(pick(text.as_bytes(), &wanted).is_err(), "{text}");
         }

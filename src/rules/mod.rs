@@ -91,6 +91,9 @@ fn bytes(value: &Value) -> usize {
     inner.saturating_add(size_of::<Value>())
 }
 
+/// So many segments a path may have for any rule to judge it.
+const MOST_SEGMENTS: usize = 1024;
+
 impl Rules {
     /// Rules, the first of which decides whose conditions are met.
     #[must_use]
@@ -140,6 +143,9 @@ impl Rules {
         let mut of = Vec::new();
         for reading in path.readings() {
             let mut segments = segments(reading);
+            if segments.len() > MOST_SEGMENTS {
+                return unreadable;
+            }
             of.extend(self.first(head.method(), &host, &segments, false));
             // Even if both are the same: `/a` is `/a/` to the patterns, too, then.
             segments.retain(|segment| !segment.is_empty());

@@ -11,6 +11,9 @@ use crate::extract::TokenSources;
 use crate::http::RequestHead;
 use crate::path::PlainPath;
 
+/// To a longer address nobody is led back: it would be encoded several times, and servers take none of 60 kB.
+const MAX_BYTES: usize = 16_384;
+
 impl Session {
     pub(super) fn base_path(&self) -> &str {
         self.public_base_path.as_deref().unwrap_or_default()
@@ -33,14 +36,20 @@ impl Session {
     /// `{url}`: the address of this request as people see it, without tokens.
     #[must_use]
     pub fn url(&self, head: &RequestHead<'_>, sources: &TokenSources) -> Vec<u8> {
-        self.here(head).url(&self.outside(&sources.without_parameters(head.target())))
+        let here = self.here(head);
+        if head.target().len() > MAX_BYTES {
+            return here.url(&self.outside(b"/"));
+        }
+        here.url(&self.outside(&sources.without_parameters(head.target())))
     }
 
     /// `{url}` for a program that shows a page: the page, not what the program asked for.
     fn page_url(&self, head: &RequestHead<'_>, sources: &TokenSources) -> Vec<u8> {
         let here = self.here(head);
         match access::referer(head) {
-            Some((origin, target)) if here.origin().as_ref() == Some(&origin) => {
+            Some((origin, target))
+                if target.len() <= MAX_BYTES && here.origin().as_ref() == Some(&origin) =>
+            {
                 here.url(&sources.without_parameters(target.as_bytes()))
             }
             Some(_) | None => here.url(&self.outside(b"/")),
@@ -139,7 +148,7 @@ impl Session {
     /// ours had led there, and no endpoint of ours.
     fn safe_return_address(&self, head: &RequestHead<'_>, sources: &TokenSources) -> Option<String> {
         let here = self.here(head);
-        let text = self.return_address(head)?;
+        let text = self.return_address(head).filter(|address| address.len() <= MAX_BYTES)?;
         match ReturnAddress::parse(&text)? {
             ReturnAddress::Path(path) => {
                 let path = self.harmless(path, path, sources)?;

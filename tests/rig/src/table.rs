@@ -263,7 +263,7 @@ fn key_in_form(form: &str, key: &Value) -> Value {
 /// Mints a token: `header` and `claims` (or `raw_header` and `raw_claims` as text), signed with `key` by `sign`. `like`
 /// names another recipe whose members hold where these are silent; a member that is `"$none"` is left out. The header's
 /// `alg` is `sign` if it says nothing else. `filler` adds a claim of that many characters; `$nested` in a raw part stands
-/// for `depth` lists in each other; `encode_dots` writes them as in a query. `text` is that text,
+/// for `depth` lists in each other, `$many` for `times` numbers; `encode_dots` writes them as in a query. `text` is that text,
 /// `times` over, and no token. `part` is that part (1 or 2) of the token `part_of`, as in a
 /// cookie, or the `tag` that stands before both.
 fn token(recipe: &Value, all: &Value, now: u64) -> String {
@@ -291,7 +291,9 @@ fn token(recipe: &Value, all: &Value, now: u64) -> String {
         if let Some(text) = recipe[raw].as_str() {
             let depth = usize::try_from(recipe["depth"].as_u64().unwrap_or_default()).expect("a depth");
             let nested = "[".repeat(depth) + &"]".repeat(depth);
-            return text.replace("$nested", &nested).into_bytes();
+            let times = usize::try_from(recipe["times"].as_u64().unwrap_or_default()).expect("a number");
+            let many = vec!["0"; times].join(",");
+            return text.replace("$nested", &nested).replace("$many", &many).into_bytes();
         }
         let mut merged: Map<String, Value> =
             members(&like[member]).map(|(n, v)| (n.clone(), v.clone())).collect();
