@@ -160,6 +160,19 @@ pub(crate) fn start(filters: &[Filter], workers: u32, upstream: u16, witness: u1
     Envoy::start_with(bootstrap(listeners, clusters), &options(workers))
 }
 
+/// The name of the listener of [`start_rich`].
+pub(crate) const RICH: &str = "ours_rich";
+
+/// Starts Envoy with the module in a configuration that asks much of each request.
+pub(crate) fn start_rich() -> Envoy {
+    let config = micro::worst::config(&json!([{"jwks": Tokens::jwks(0)}]));
+    let filter = Filter::Ours.wasm(MODULE, &config.to_string());
+    Envoy::start_with(
+        bootstrap(vec![listener(RICH, Some(filter), &[direct_response()])], Vec::new()),
+        &options(1),
+    )
+}
+
 /// A service that costs as little as can be: an Envoy that answers by itself.
 pub(crate) fn start_upstream() -> Envoy {
     let listener = listener(UPSTREAM, None, &[direct_response()]);

@@ -17,6 +17,7 @@ mod rounds;
 mod stats;
 mod supply;
 mod tokens;
+mod worst;
 
 use std::fs;
 use std::process::ExitCode;
@@ -33,11 +34,17 @@ use tokens::Tokens;
 /// Where the results are left.
 const RESULTS: &str = "dist/bench";
 const ROUNDS: &str = "15";
+/// Instead of a number of rounds: the worst requests alone.
+const WORST: &str = "worst";
 
 fn main() -> ExitCode {
     let rounds = std::env::args().nth(1).unwrap_or_else(|| ROUNDS.into());
+    if rounds == WORST {
+        println!("{}", report::worst(&worst::costs(&Tokens::get())));
+        return ExitCode::SUCCESS;
+    }
     let Some(rounds) = rounds.parse().ok().filter(|rounds| *rounds > 0) else {
-        eprintln!("usage: side_by_side [ROUNDS]");
+        eprintln!("usage: side_by_side [ROUNDS | worst]");
         return ExitCode::FAILURE;
     };
     match measure(rounds) {
@@ -69,7 +76,9 @@ fn measure(rounds: u32) -> Result<Report, Fault> {
     let memory = alone::memory(&services, &tokens)?;
     println!("one worker and two");
     let scaled = alone::scaled(&services, &tokens)?;
-    Ok(Report { machine, rounds, starts, memory, scaled })
+    println!("worst requests");
+    let worst = worst::costs(&tokens);
+    Ok(Report { machine, rounds, starts, memory, scaled, worst })
 }
 
 fn write(name: &str, text: &str) {

@@ -10,6 +10,7 @@ use crate::filters::Filter;
 use crate::machine::Machine;
 use crate::promises::Promise;
 use crate::rounds::Rounds;
+use crate::worst::{self, Cost};
 
 /// Everything that was measured.
 pub(crate) struct Report {
@@ -23,6 +24,8 @@ pub(crate) struct Report {
     pub(crate) memory: Vec<Memory>,
     /// How much one and two workers can take.
     pub(crate) scaled: Vec<Scaled>,
+    /// What the worst requests take.
+    pub(crate) worst: Vec<Cost>,
 }
 
 impl Report {
@@ -47,6 +50,10 @@ impl Report {
             format!(
                 "## Saturated, by workers\n\nClient and upstream have the same cores: no capacity of a machine.\n\n{}",
                 self.scaled()
+            ),
+            format!(
+                "## Worst requests\n\nEach fills what Envoy takes, one after the other.\n\n{}",
+                worst(&self.worst)
             ),
         ];
         sections.join("\n\n") + "\n"
@@ -84,6 +91,7 @@ impl Report {
             "start": starts.collect::<Vec<_>>(),
             "memory": memory.collect::<Vec<_>>(),
             "saturated": scaled.collect::<Vec<_>>(),
+            "worst": worst::to_json(&self.worst),
             "raw": self.rounds.to_json(),
         })
     }
@@ -152,6 +160,12 @@ impl Report {
         });
         table(&["case", "workers", "requests a second", "CPU per request, µs"], rows)
     }
+}
+
+/// What the worst requests cost.
+pub(crate) fn worst(costs: &[Cost]) -> String {
+    let head = ["request", "status", "CPU, ms", "times a plain refusal", "3 ms"];
+    table(&head, worst::rows(costs).into_iter())
 }
 
 /// The case that differs only in having no filter.
