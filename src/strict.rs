@@ -142,7 +142,7 @@ fn before_form<'d>(policy: &'d Policy, session: &Session, head: &RequestHead<'_>
     let length = head.form().map(<[u8]>::len).or(length).unwrap_or_default();
     if !session.lets_form(head) {
         Some(policy.refuse(Rejection::Csrf, head, false))
-    } else if length > Policy::MAX_FORM_BYTES || head.form().is_some_and(|form| has_many(form)) {
+    } else if length > Policy::MAX_FORM_BYTES || head.form().is_some_and(has_many) {
         Some(policy.refuse(Rejection::FormTooLarge, head, false))
     } else {
         head.form().is_none().then_some(Decision::ReadForm)
