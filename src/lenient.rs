@@ -34,7 +34,15 @@ const METHOD_OVERRIDES: [&str; 7] = [
     "x-original-method",
 ];
 
-/// The parameter of a query that does the same.
+/// Headers by which frameworks take a request for one of another address.
+const PATH_OVERRIDES: [&str; 2] = ["x-original-url", "x-rewrite-url"];
+
+/// The names among those of a request that give it another address.
+pub fn path_overrides<'r>(head: &RequestHead<'r>) -> impl Iterator<Item = &'r str> {
+    PATH_OVERRIDES.iter().flat_map(|own| twins(head, own))
+}
+
+/// The parameter of a query that gives it another method.
 pub const METHOD_PARAMETER: &str = "_method";
 
 /// Whether a header of that name gives a request another method.
@@ -146,15 +154,18 @@ pub fn mentions(line: &[u8], scheme: &str) -> bool {
                 || is_apart(at.checked_sub(1).and_then(|at| line.get(at)))
                     && is_apart(line.get(at.saturating_add(word.len()))))
     });
-    is_mentioned || last_two.is_some() && line.split(|byte| *byte == b',').any(is_bare_token)
+    is_mentioned || first_sign_of_token(line).is_some() && line.split(|byte| *byte == b',').any(is_bare_token)
 }
 
 fn is_bare_token(text: &[u8]) -> bool {
-    let is_around = |byte: &u8| byte.is_ascii_whitespace() || *byte == b'"';
-    let fits = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._".contains(byte);
+    let is_around = |byte: &u8| !byte.is_ascii_alphanumeric();
+    let fits = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~+/=%\\".contains(byte);
+    // Padding, and no name before a value.
+    let names = |two: &[u8]| matches!(two, [b'=', next] if !matches!(next, b'=' | b'.'));
     let start = text.iter().position(|byte| !is_around(byte)).unwrap_or_default();
     let end = text.iter().rposition(|byte| !is_around(byte)).map_or(0, |end| end.saturating_add(1));
-    text.get(start..end).is_some_and(|word| word.iter().all(fits) && looks_like_token(word))
+    text.get(start..end)
+        .is_some_and(|word| word.iter().all(fits) && !word.windows(2).any(names) && looks_like_token(word))
 }
 
 /// Whether some reader finds a token under that name in a pair of a `Cookie` line though the pair has another one: some separate
@@ -284,6 +295,9 @@ mod tests {
             "Bearera.b.c",
             "a.b.c",
             " \"a.b.c\"",
+            "'a.b.c';",
+            "a=.b==.c",
+            "a%2eb.c",
             "Basic x,a.b.c",
         ] {
             assert!(mentions(line.as_bytes(), "Bearer"), "{line}");

@@ -4,14 +4,14 @@ use std::borrow::Cow;
 use std::cell::Cell;
 use std::rc::Rc;
 
-use crate::access::Preflight;
+use crate::access::{Preflight, is_upgrade};
 use crate::claim_headers::ClaimHeaders;
 use crate::ended::{EndedSession, EndedSessions};
 use crate::extract::{Candidate, ForwardToken, Place, Taken, TokenSources, Winner};
 use crate::feed::Feeds;
 use crate::http::{HeadEdit, RequestHead, Response};
 use crate::jwt::{Budget, Clock, NumericDate, Revocation, Signatures, VerifiedJwt, Verifier, VerifyError};
-use crate::lenient::mentions;
+use crate::lenient::{mentions, path_overrides};
 use crate::path::{PublicMatch, PublicPaths};
 use crate::reply::Rejection;
 use crate::rules::Rules;
@@ -94,6 +94,8 @@ pub struct Forward<'d> {
     /// The time, where what lasts is limited by that of its token.
     now: Option<NumericDate>,
     unasked: Unasked,
+    /// Whether another path would have been judged in another way.
+    by_path: bool,
 }
 
 /// What a request must not bring along, beside tokens.
@@ -121,6 +123,16 @@ impl Forward<'_> {
             }
         };
         sources.strip(&self.head, taken, self.unasked != Unasked::Nothing, &mut edits);
+        if self.by_path {
+            edits.extend(path_overrides(&self.head).map(HeadEdit::Remove));
+        }
+        // A proxy behind this one drops the headers that are named there, and with them what is said of the token.
+        let is_of_an_upgrade =
+            |word: &[u8]| [&b"upgrade"[..], b"keep-alive"].iter().any(|own| word.eq_ignore_ascii_case(own));
+        let mut words = self.head.values("connection").flat_map(|line| line.split(|byte| *byte == b','));
+        if words.any(|word| !is_of_an_upgrade(word.trim_ascii())) && is_upgrade(&self.head) {
+            edits.push(HeadEdit::Set("connection", Cow::Borrowed(b"upgrade")));
+        }
         if let ForwardToken::Header { name, scheme } = forward_token {
             edits.extend(claim_headers.remove_twins(&self.head, name));
             self.hand_on(name, scheme.as_deref(), &mut edits);
@@ -188,7 +200,8 @@ impl Policy {
             .map_or_else(|| self.rules.as_ref().is_some_and(Rules::name_methods), PublicMatch::names_methods);
         let unasked = if names_methods { Unasked::MethodOverrides } else { Unasked::Nothing };
         let token = Some((token, found_at));
-        Decision::Forward(Forward { policy: self, head: *head, token, now, unasked })
+        let by_path = public.is_some() || self.rules.is_some();
+        Decision::Forward(Forward { policy: self, head: *head, token, now, unasked, by_path })
     }
 
     pub(crate) const fn forward_public<'d>(
@@ -197,7 +210,14 @@ impl Policy {
         head: &RequestHead<'d>,
     ) -> Decision<'d> {
         let unasked = if public.names_methods() { Unasked::MethodOverrides } else { Unasked::Nothing };
-        Decision::Forward(Forward { policy: self, head: *head, token: None, now: None, unasked })
+        Decision::Forward(Forward {
+            policy: self,
+            head: *head,
+            token: None,
+            now: None,
+            unasked,
+            by_path: true,
+        })
     }
 
     pub(crate) const fn forward_preflight<'d>(
@@ -206,7 +226,14 @@ impl Policy {
         head: &RequestHead<'d>,
     ) -> Decision<'d> {
         let unasked = Unasked::Credentials;
-        Decision::Forward(Forward { policy: self, head: *head, token: None, now: None, unasked })
+        Decision::Forward(Forward {
+            policy: self,
+            head: *head,
+            token: None,
+            now: None,
+            unasked,
+            by_path: true,
+        })
     }
 
     /// Verifies the value of one source, unless it is known.

@@ -7,13 +7,17 @@ use std::net::{Ipv4Addr, TcpStream};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use rig::http::{self, Connection};
 use rig::issuer::{Issuer, Serve};
+use rig::jwt::{Key, mint, now};
 use rig::place::{Place, TICK, bearer, cookie, token};
 use rig::shipped;
 use serde_json::{Value, json};
 
 const SECOND: Duration = Duration::from_secs(1);
 const LIST: &str = "/revoked";
+/// More than the list has entries.
+const FLOOD: i64 = 4_200;
 
 fn changed(workers: u32, change: impl Fn(&mut Value)) -> Place {
     Place::start_changed(workers, |bootstrap| {
@@ -155,6 +159,37 @@ fn many_sign_outs_are_remembered() {
         assert_eq!(place.get("/app", &[("authorization", &bearer(mine))]).status, 401);
     }
     assert_eq!(statuses(&place, &first), [401; 16]);
+}
+
+/// One person signs more tokens out than the list has room for: it forgets nobody else's, nor theirs.
+#[test]
+fn a_flood_of_sign_outs_lets_nobody_in_again() {
+    let place = Place::start_changed(2, |_| {});
+    let issued = |subject: &str, number: i64| {
+        let now = i64::try_from(now()).expect("fits");
+        let claims = json!({
+            "iss": "https://login.example.com", "aud": "workspace", "sub": subject,
+            "iat": now - FLOOD + number, "exp": now + 3600,
+        });
+        mint(&Key::fixed("a"), "RS256", json!({"alg": "RS256"}), claims)
+    };
+    let of_another = issued("bob", 0);
+    assert_eq!(place.send("POST", "/jwt/logout", &[("cookie", &cookie(&of_another))], b"").status, 204);
+    let flood: Vec<String> = (0..FLOOD).map(|number| issued("alice", number)).collect();
+    let mut lane = Connection::open(place.port);
+    for token in &flood {
+        let host = ("host", &b"app.example.com"[..]);
+        let cookie = cookie(token);
+        let raw = http::raw(place.port, "POST", "/jwt/logout", &[host, ("cookie", cookie.as_bytes())], b"");
+        // Each is younger than those that are dead already.
+        assert_eq!(lane.send(&raw).status, 204);
+    }
+    sleep(Duration::from_millis(300));
+    assert_eq!(statuses(&place, &of_another), [401; 16]);
+    for token in flood.iter().step_by(97) {
+        assert_eq!(place.get("/app", &[("authorization", &bearer(token))]).status, 401);
+    }
+    assert_eq!(statuses(&place, &issued("alice", FLOOD)), [200; 16]);
 }
 
 fn open(place: &Place, token: &str) -> TcpStream {

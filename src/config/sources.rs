@@ -125,8 +125,10 @@ pub(super) fn forward_token(
                 return fields.refuse("header", "write a header name");
             };
             let name = header_name(&header)?;
-            if claim_headers.has(&name) {
-                return header.refuse("a claim is written into this header; take another");
+            if claim_headers.has_twin(&name) {
+                return header.refuse(
+                    "a claim is written into this header, or into one that CGI takes for it; take another",
+                );
             }
             Ok(ForwardToken::Header { name, scheme: fields.read("scheme", checked_scheme)? })
         }

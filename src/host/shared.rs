@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::hash::{BuildHasher, RandomState};
 
+use log::error;
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::Status;
 
@@ -43,12 +44,15 @@ impl Shared {
 
     /// Changes a value, however many others do.
     pub(super) fn update(&self, name: &str, change: impl Fn(&[u8]) -> Vec<u8>) {
-        for _ in 0..10 {
+        // Whoever loses a race lost it to somebody who is done.
+        const RACES: usize = 100;
+        for _ in 0..RACES {
             let (value, version) = self.read(name);
             if self.replace(name, &change(value.as_deref().unwrap_or_default()), version) {
                 return;
             }
         }
+        error!("jwtproxy: could not write to the memory of all workers: {RACES} others were quicker");
     }
 
     fn name(&self, name: &str) -> String {

@@ -16,17 +16,17 @@ use serde_json::json;
 
 /// How many instructions each scenario may take on `x86_64`.
 const LIMITS: [(&str, u64); SCENARIOS.len()] = [
-    ("hit, header", 9_800),
-    ("hit, cookie among 30", 29_800),
-    ("hit, query", 29_700),
-    ("miss, host verifies", 45_000),
+    ("hit, header", 8_900),
+    ("hit, cookie among 30", 18_100),
+    ("hit, query", 19_500),
+    ("miss, host verifies", 43_800),
     ("miss, crate rsa", 507_000),
-    ("no token", 19_300),
-    ("no JWT", 21_200),
+    ("no token", 18_500),
+    ("no JWT", 20_600),
     ("junk of three parts", 23_400),
-    ("forged", 52_000),
+    ("forged", 51_500),
     ("forged, crate rsa", 514_000),
-    ("public path", 3_300),
+    ("public path", 2_800),
     ("sign-in", 76_500),
 ];
 
