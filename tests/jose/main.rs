@@ -39,12 +39,17 @@ enum Verdict {
 /// is well-encoded gives way to `{}`, and only the signature port is told the signing input of the vector. What is not
 /// well-encoded stays.
 fn judge(keys: &Value, jws: &str) -> Verdict {
+    let (signing_input, token) = with_claims(jws);
+    judge_signature(keys, &token, signing_input.as_bytes())
+}
+
+/// Does the same with a token whose signature is one of that message.
+fn judge_signature(keys: &Value, token: &str, message: &[u8]) -> Verdict {
     let config = configuration(keys).to_string();
     let policy = match Policy::from_json(config.as_bytes(), &|_: &str| None) {
         Ok(policy) => policy,
         Err(error) => return Verdict::NoKeys(error.to_string()),
     };
-    let (signing_input, token) = with_claims(jws);
     let fields = [
         (":method".to_owned(), b"GET".to_vec()),
         (":path".to_owned(), b"/".to_vec()),
@@ -53,7 +58,7 @@ fn judge(keys: &Value, jws: &str) -> Verdict {
         ("authorization".to_owned(), format!("Bearer {token}").into_bytes()),
     ];
     let now = NumericDate::from_seconds(Duration::from_secs(rig::jwt::now()).as_secs_f64());
-    match policy.decide(&RequestHead::new(&fields), &now, &Of(signing_input)) {
+    match policy.decide(&RequestHead::new(&fields), &now, &Of(message)) {
         Decision::Forward(_) => Verdict::Accepted,
         Decision::Answer(answer) => match &answer.event {
             Event::Refused(rejection) => Verdict::Refused(rejection.reason().to_owned()),
@@ -76,11 +81,11 @@ fn with_claims(jws: &str) -> (&str, String) {
     (signing_input, token)
 }
 
-/// Checks every signature over this signing input.
-struct Of<'v>(&'v str);
+/// Checks every signature over this message.
+struct Of<'v>(&'v [u8]);
 
 impl Signatures for Of<'_> {
     fn verify(&self, key: &Key, algorithm: Algorithm, _: &[u8], signature: &[u8]) -> bool {
-        RustCrypto.verify(key, algorithm, self.0.as_bytes(), signature)
+        RustCrypto.verify(key, algorithm, self.0, signature)
     }
 }

