@@ -1,6 +1,7 @@
 //! What no row can say of a request: over HTTP/2 a body needs no header that announces it.
 
 use rig::h2;
+use rig::http::{self, Connection};
 use rig::place::{Place, bearer, bytes, good, seen};
 use rig::shipped;
 use serde_json::json;
@@ -24,6 +25,28 @@ fn an_options_with_a_body_is_no_preflight() {
     assert_eq!((preflight.status, place.upstream.requests()), (200, 1));
     let request = preflight.json();
     assert_eq!((&request["path"], seen(&request, "x-http-method-override")), (&"/app".into(), Vec::new()));
+}
+
+/// Go's reverse proxy, for one, drops what `Connection` names.
+#[test]
+fn an_upgrade_names_no_claim_header() {
+    let place = Place::start();
+    let authorization = bearer(&good());
+    let fields = bytes(&[
+        ("host", "app.example.com"),
+        ("authorization", &authorization),
+        ("connection", "Upgrade, x-jwt-sub"),
+        ("upgrade", "websocket"),
+        ("sec-websocket-version", "13"),
+        ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+    ]);
+    let mut socket = Connection::open(place.port);
+    assert_eq!(socket.send(&http::raw(place.port, "GET", "/app", &fields, b"")).status, 101);
+    let request = serde_json::from_slice(&socket.frame()).expect("JSON");
+    assert_eq!(
+        (seen(&request, "connection"), seen(&request, "x-jwt-sub")),
+        (vec!["upgrade".to_owned()], vec!["alice".to_owned()])
+    );
 }
 
 /// A method is compared exactly; one that is no token (RFC 9110 section 9.1) would be another one to a lenient reader.
