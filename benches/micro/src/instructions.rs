@@ -26,7 +26,7 @@ const LIMITS: [(&str, u64); SCENARIOS.len()] = [
     ("junk of three parts", 23_400),
     ("forged", 51_500),
     ("forged, crate rsa", 514_000),
-    ("public path", 2_800),
+    ("public path", 3_200),
     ("sign-in", 76_500),
 ];
 
