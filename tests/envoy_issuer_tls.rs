@@ -7,7 +7,7 @@
     reason = "a test that panics says what is wrong"
 )]
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rig::envoy::{Envoy, Options};
 use rig::http::{self, Response};
