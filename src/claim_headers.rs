@@ -6,7 +6,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
 use crate::http::{HeadEdit, RequestHead, hex};
-use crate::jwt::{Claims, VerifiedJwt};
+use crate::jwt::{ClaimName, Claims, VerifiedJwt};
 use crate::lenient::{is_twin, twins};
 
 /// A claim as a header.
@@ -15,7 +15,7 @@ pub struct ClaimHeader {
     /// The name of the header, in lower case.
     pub name: String,
     /// The claim, perhaps a member within one.
-    pub claim: String,
+    pub claim: ClaimName,
     /// How it is written.
     pub format: Format,
 }

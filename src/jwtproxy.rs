@@ -180,9 +180,8 @@ fn message(rejection: &Rejection) -> String {
             | VerifyError::TooManySignatures => "Invalid JWT signature",
             VerifyError::AudienceMismatch => "Error - 'aud' claim mismatch",
             VerifyError::InvalidClaim { name: "aud" } => "Invalid 'aud' claim",
-            VerifyError::InvalidClaim { name } | VerifyError::MissingClaim { name } => {
-                return format!("Missing or invalid '{name}' claim");
-            }
+            VerifyError::InvalidClaim { name } => return format!("Missing or invalid '{name}' claim"),
+            VerifyError::MissingClaim { name } => return format!("Missing or invalid '{name}' claim"),
             VerifyError::ClaimMismatch { .. } => "Error verifying claims",
             VerifyError::Expired { .. } => "Token is expired",
             VerifyError::HeaderMismatch { .. } | VerifyError::TypeNotAllowed => {

@@ -6,8 +6,9 @@ use rig::table;
 
 #[test]
 fn every_case_through_envoy() {
+    let driver = Driver::start(&table::load().configs);
+    // Its tokens are as old as it is, and to start takes a while.
     let table = table::load();
-    let driver = Driver::start(&table.configs);
     let cases = table.cases.iter().filter(|case| case.now.is_none() && case.native_only.is_none());
     table::run(&format!("Envoy {}", binary_version()), cases, |case| {
         driver.outcome(&case.config, &case.fields, &case.body).check(&case.expect)
@@ -18,8 +19,9 @@ fn every_case_through_envoy() {
 /// Over HTTP/2 the head comes to the filter in another way, and its answer goes another way out.
 #[test]
 fn every_case_through_envoy_by_http2() {
+    let driver = Driver::start(&table::load().configs);
+    // Its tokens are as old as it is, and to start takes a while.
     let table = table::load();
-    let driver = Driver::start(&table.configs);
     let cases = table.cases.iter().filter(|case| case.now.is_none() && case.native_only.is_none());
     let outcomes: Vec<_> = cases
         .filter_map(|case| Some((case, driver.outcome_by_http2(&case.config, &case.fields, &case.body)?)))

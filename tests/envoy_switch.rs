@@ -22,6 +22,7 @@ use rig::jwt::{Key, mint, now};
 use rig::place::bearer;
 use rig::say;
 use rig::shipped;
+use rig::time::{fetches, soon};
 use rig::upstream::Upstream;
 use serde_json::{Value, json};
 
@@ -226,14 +227,6 @@ fn stat(envoy: &Envoy, name: &str) -> u64 {
     values.next().unwrap_or_else(|| panic!("no statistic {name}: {stats}"))
 }
 
-fn wait_until(what: &str, is: impl Fn() -> bool) {
-    let give_up = Instant::now() + Duration::from_secs(10);
-    while !is() {
-        assert!(Instant::now() < give_up, "not within ten seconds: {what}");
-        sleep(5 * MILLISECOND);
-    }
-}
-
 fn options() -> Options {
     Options {
         concurrency: WORKERS,
@@ -263,10 +256,10 @@ fn by_ecds_no_request_is_lost_and_no_old_key_is_honoured() {
     switch_under_load("ECDS", &envoy, &configs, &turns, |config, version| {
         let before = stat(&envoy, "config_reload");
         shipped::publish(&file, &resources(config, version));
-        wait_until("Envoy takes the configuration", || stat(&envoy, "config_reload") > before);
+        soon("Envoy takes the configuration", || stat(&envoy, "config_reload") > before);
     });
     assert_eq!(stat(&envoy, "config_fail"), 0);
-    wait_until("no VM is left over", || stat(&envoy, "runtime.v8.active") == vms);
+    soon("no VM is left over", || stat(&envoy, "runtime.v8.active") == vms);
 }
 
 #[test]
@@ -291,16 +284,16 @@ fn by_lds_no_request_is_lost_and_no_old_key_is_honoured() {
     switch_under_load("LDS", &envoy, &configs, &[0, 1, 3, 4, 2, 0], |config, version| {
         shipped::publish(&file, &resources(config, version));
         let updates = u64::try_from(version).unwrap();
-        wait_until("Envoy takes the listener", || stat(&envoy, "listener_in_place_updated") == updates);
+        soon("Envoy takes the listener", || stat(&envoy, "listener_in_place_updated") == updates);
         sleep(MOMENT);
         // Who comes now meets it; connections from before do not, until they are drained.
         let answers = tokens.each_ref().map(|token| {
             request(port, "GET", "/app", &[("authorization", bearer(token).as_bytes())], b"").status
         });
         assert_eq!(answers, config.answers, "{}", config.name);
-        wait_until("the old connections are gone", || stat(&envoy, "total_filter_chains_draining") == 0);
+        soon("the old connections are gone", || stat(&envoy, "total_filter_chains_draining") == 0);
     });
-    wait_until("no VM is left over", || stat(&envoy, "runtime.v8.active") == vms);
+    soon("no VM is left over", || stat(&envoy, "runtime.v8.active") == vms);
 }
 
 /// A file in a folder of its own: Envoy watches the folder.
@@ -351,6 +344,7 @@ fn answers(envoy: &Envoy, listener: &str) -> [u16; 3] {
 
 #[test]
 fn configurations_with_other_providers_share_nothing() {
+    let began = Instant::now();
     let issuer = Issuer::start();
     // The same `kid`, so that nothing but the key tells them apart.
     issuer.serve_keys("/a", &[Key::fixed("a").jwk("a")]);
@@ -375,11 +369,15 @@ fn configurations_with_other_providers_share_nothing() {
     assert_eq!(answers(&envoy, "of_b"), [401, 200, 401]);
     assert_eq!(answers(&envoy, "elsewhere"), [403, 401, 403]);
     // For each of the providers, though two have their keys from one place; and of a `kid` that was not there.
-    assert_eq!((issuer.requests("/a"), issuer.requests("/b")), (2 + 2, 1));
+    for (path, needed) in [("/a", 2 + 2), ("/b", 1)] {
+        let asked = issuer.requests(path);
+        assert!(asked >= needed && asked <= 3 * fetches(needed, began).end(), "{path}: {asked}");
+    }
 }
 
 #[test]
 fn configurations_with_equal_providers_fetch_once() {
+    let began = Instant::now();
     let issuer = Issuer::start();
     let mut config = shipped::plugin_config(&shipped::bootstrap("envoy.yaml"));
     issuer.serve_keys("/a", &[Key::fixed("a").jwk("a"), Key::fixed("b").jwk("b")]);
@@ -396,5 +394,6 @@ fn configurations_with_equal_providers_fetch_once() {
     for listener in ["one", "other", "apart"] {
         assert_eq!(answers(&envoy, listener), [200; 3], "{listener}");
     }
-    assert_eq!(issuer.requests("/a"), 2, "once for each VM, whatever workers and configurations it has");
+    let (needed, asked) = (fetches(2, began), issuer.requests("/a"));
+    assert!(needed.contains(&asked), "once for each VM, whatever workers and configurations it has: {asked}");
 }

@@ -48,6 +48,12 @@ pub(super) fn remote_jwks(
             let Some(issuer) = owner.issuer else {
                 return fields.refuse("discovery", "it asks the `issuer`, which is not written");
             };
+            if issuer.contains('{') {
+                return fields.refuse(
+                    "discovery",
+                    "the `issuer` is another one for each tenant; write the `uri` of its keys",
+                );
+            }
             let document = format!("{}/.well-known/openid-configuration", issuer.trim_end_matches('/'));
             let Some(document) = Uri::parse(&document) else {
                 return fields.refuse("discovery", "the `issuer` is no address; write the `uri` of its keys");

@@ -2,14 +2,14 @@
 
 use serde_json::Value;
 
-use super::claims::required_claims;
+use super::claims::{claim_name, required_claims};
 use super::error::{ConfigError, Result};
 use super::feeds::{Owner, remote_jwks, revoked};
 use super::keys::keys;
 use super::reader::Node;
 use super::{Reading, is_hop_by_hop, is_token, secrets};
 use crate::claim_headers::{ClaimHeader, ClaimHeaders, Format};
-use crate::jwt::{Algorithm, Budget, Profile, Provider, VerifyingKey};
+use crate::jwt::{Algorithm, Budget, ClaimName, Issuer, Profile, Provider, VerifyingKey};
 
 const DEFAULT_SKEW: f64 = 60.0;
 
@@ -19,10 +19,16 @@ pub(super) fn providers(node: &Node<'_>, reading: &mut Reading<'_>) -> Result<(V
     let mut providers: Vec<Provider> = Vec::new();
     let mut headers = Vec::new();
     for node in nodes {
-        let (provider, claim_headers) = provider(&node, providers.len(), reading)?;
-        if several && provider.issuer.is_none() {
-            let message = "with several providers each needs an `issuer`, which tells whose a token is";
-            return Err(ConfigError::new(format!("{}.issuer", node.path()), message));
+        let (mut provider, claim_headers) = provider(&node, providers.len(), reading)?;
+        if several && provider.issuer == Issuer::Any {
+            if reading.profile == Profile::JwtProxy
+                || providers.iter().any(|own| own.issuer == Issuer::Absent)
+            {
+                let message = "of several providers one at most has no `issuer`, for tokens without `iss`; the others are \
+                               told apart by it";
+                return Err(ConfigError::new(format!("{}.issuer", node.path()), message));
+            }
+            provider.issuer = Issuer::Absent;
         }
         if providers.iter().any(|other| other.name == provider.name) {
             let message = format!("another provider is named `{}` already; names are unique", provider.name);
@@ -69,6 +75,8 @@ fn provider(
     let name = fields.text("name")?.unwrap_or_else(|| node.path().to_owned());
     let issuer = fields.text("issuer")?;
     let owner = Owner { index, name: &name, issuer: issuer.as_deref() };
+    let issuer_name =
+        fields.read("issuer", |node| self::issuer(node, reading.profile))?.unwrap_or(Issuer::Any);
     let fetched = fields.read("remote_jwks", |node| remote_jwks(node, &owner, reading))?;
     let revoked = fields.read("revoked", |node| revoked(node, &owner, reading))?;
     let key_nodes = fields.get("keys");
@@ -89,9 +97,9 @@ fn provider(
     }
     let provider = Provider {
         name,
-        issuer,
+        issuer: issuer_name,
         audiences: fields.read("audiences", audiences)?,
-        subject_claim: fields.text("subject_claim")?.unwrap_or_else(|| "sub".into()),
+        subject_claim: fields.read("subject_claim", claim_name)?.unwrap_or_else(|| "sub".into()),
         algorithms: algorithms.clone(),
         keys: all_keys,
         fetched,
@@ -102,7 +110,7 @@ fn provider(
         types: fields.read("types", types)?,
         required_header: fields.read("required_header", required_header)?.unwrap_or_default(),
         required_claims: fields
-            .read("required_claims", |node| required_claims(node, reading, &|node| Ok(node.value().clone())))?
+            .read("required_claims", |node| required_claims(node, reading, None))?
             .unwrap_or_default(),
         kept_claims: claim_headers.iter().map(|header| header.claim.clone()).collect(),
         profile: reading.profile,
@@ -122,6 +130,26 @@ fn provider(
         }
     }
     Ok((provider, claim_headers))
+}
+
+/// One that differs by tenant has the name of a claim in braces.
+fn issuer(node: &Node<'_>, profile: Profile) -> Result<Issuer> {
+    let text = node.non_empty_text()?;
+    let exactly = || Issuer::Exactly(text.to_owned());
+    if profile == Profile::JwtProxy || !text.contains(['{', '}']) {
+        return Ok(exactly());
+    }
+    let parts = text.split_once('{').and_then(|(before, rest)| Some((before, rest.split_once('}')?)));
+    match parts {
+        Some((before, (claim, after)))
+            if !claim.is_empty() && !before.is_empty() && ![before, claim, after].concat().contains(['{', '}']) =>
+        {
+            Ok(Issuer::OfTenant { before: before.to_owned(), claim: claim.into(), after: after.to_owned() })
+        }
+        Some(_) | None => node.refuse(
+            "write one claim in braces, which must say what stands there, as in https://login.example.com/{tid}/v2.0",
+        ),
+    }
 }
 
 fn named_algorithms(node: &Node<'_>) -> Result<Vec<Algorithm>> {
@@ -173,7 +201,7 @@ fn claim_headers(node: &Node<'_>) -> Result<Vec<ClaimHeader>> {
 }
 
 /// A claim, and how it is written.
-fn claim_header(node: &Node<'_>) -> Result<(String, Format)> {
+fn claim_header(node: &Node<'_>) -> Result<(ClaimName, Format)> {
     const FORMATS: &[(&str, Format)] = &[
         ("plain", Format::Plain),
         ("comma_list", Format::CommaList),
@@ -181,10 +209,10 @@ fn claim_header(node: &Node<'_>) -> Result<(String, Format)> {
         ("percent_encoded", Format::PercentEncoded),
     ];
     if !node.value().is_object() {
-        return Ok((node.non_empty_text()?.to_owned(), Format::default()));
+        return Ok((claim_name(node)?, Format::default()));
     }
     let fields = node.fields(&["claim", "format"])?;
-    let Some(claim) = fields.text("claim")? else {
+    let Some(claim) = fields.read("claim", claim_name)? else {
         return fields.refuse("claim", "write the name of a claim");
     };
     Ok((claim, fields.read("format", |node| node.word(FORMATS))?.unwrap_or_default()))

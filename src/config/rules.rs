@@ -6,7 +6,7 @@ use super::paths::{methods, plain};
 use super::reader::{Fields, Node};
 use super::{Reading, provider_names};
 use crate::jwt::{Profile, Provider};
-use crate::rules::{Demand, Part, Pattern, Rule, Rules, Term, segments};
+use crate::rules::{Demand, Part, Pattern, Rule, Rules, segments};
 
 pub(super) fn rules(
     fields: &Fields<'_>,
@@ -80,33 +80,12 @@ fn demand(
     reading: &Reading<'_>,
 ) -> Result<Option<Demand>> {
     let providers = fields.read("providers", |node| provider_names(node, providers))?;
-    let claims = fields
-        .read("required_claims", |node| required_claims(node, reading, &|node| term(node, captured)))?;
+    let claims = fields.read("required_claims", |node| required_claims(node, reading, Some(captured)))?;
     if let (Some([]), Some(node)) = (claims.as_deref(), fields.get("required_claims")) {
         return node.refuse("this demands nothing; leave it out, or write a claim");
     }
     let is_none = providers.is_none() && claims.is_none();
     Ok((!is_none).then(|| Demand { providers, claims: claims.unwrap_or_default() }))
-}
-
-/// A string may hold the name of a capture in braces.
-fn term(node: &Node<'_>, captured: &[String]) -> Result<Term> {
-    let text = node.value().as_str().unwrap_or_default();
-    if !text.contains(['{', '}']) {
-        return Ok(node.value().clone().into());
-    }
-    let parts = text.split_once('{').and_then(|(before, rest)| Some((before, rest.split_once('}')?)));
-    match parts {
-        Some((before, (name, after))) if !before.contains('}') && !after.contains(['{', '}']) => {
-            if !captured.iter().any(|own| own == name) {
-                return node
-                    .refuse(format!("neither the hosts nor the paths of this rule capture {{{name}}}"));
-            }
-            Ok(Term::Captured { before: before.into(), name: name.into(), after: after.into() })
-        }
-        // `{a}-{b}` would be the same text for (x-y, z) and for (x, y-z).
-        Some(_) | None => node.refuse("write one name in braces, with text around it if need be"),
-    }
 }
 
 /// The names under which a rule captures: the same in each of its hosts, and in each of its paths.

@@ -2,12 +2,13 @@
 
 use serde_json::Map;
 
+use super::claims::claim_name;
 use super::error::Result;
 use super::reader::Node;
 use super::{is_token, is_url_text};
 use crate::address::{Origin, ReturnAddress, form_pairs};
 use crate::cookie::{CookieTemplate, SameSite, Secure};
-use crate::jwt::Profile;
+use crate::jwt::{ClaimName, Profile};
 use crate::path::PlainPath;
 use crate::session::{Csrf, Login, Session};
 
@@ -107,8 +108,8 @@ fn origin(node: &Node<'_>) -> Result<Origin> {
     origin.ok_or_else(|| node.fault("this is no origin; write it like https://che.example.com"))
 }
 
-fn info_claims(node: &Node<'_>) -> Result<Vec<String>> {
-    node.list()?.iter().map(|name| name.non_empty_text().map(str::to_owned)).collect()
+fn info_claims(node: &Node<'_>) -> Result<Vec<ClaimName>> {
+    node.list()?.iter().map(claim_name).collect()
 }
 
 /// A path or URL where a person is sent.

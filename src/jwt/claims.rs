@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde_json::Value;
 
+use super::ClaimName;
 use super::json::Members;
 
 /// Seconds since 1970-01-01T00:00:00Z (RFC 7519 section 2); may be negative and fractional.
@@ -83,13 +84,10 @@ impl<'w> Claims<'w> {
         self.0.iter().find(|(own, _)| *own == name).map(|(_, value)| value)
     }
 
-    /// Any claim, or a member within one: `realm_access.roles`, if there is no claim of just that name.
+    /// Any claim, or a member within one.
     #[must_use]
-    pub fn find(&self, name: &str) -> Option<&Value> {
-        self.value(name).or_else(|| {
-            let (claim, rest) = name.split_once('.')?;
-            rest.split('.').try_fold(self.value(claim)?, |value, member| value.as_object()?.get(member))
-        })
+    pub fn find(&self, name: &ClaimName) -> Option<&Value> {
+        name.find(&|own| self.value(own))
     }
 
     /// A claim that is a string.

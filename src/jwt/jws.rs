@@ -6,11 +6,11 @@ use serde_json::Value;
 
 use super::claims::Claim;
 use super::json::{DUPLICATE_MEMBER, Members, pick};
-use super::{Algorithm, Claims, Profile, Signatures, VerifyingKey};
+use super::{Algorithm, Claims, Issuer, Profile, Signatures, VerifyingKey};
 
 /// A well-formed token that nobody has vouched for.
 ///
-/// Its payload has no accessor but [`Jws::issuer`], which chooses keys and can refuse, nothing more.
+/// Its payload has no accessor but [`Jws::issuer`] and [`Jws::is_of`], which choose keys and can refuse, nothing more.
 #[derive(Debug)]
 pub struct Jws<'t> {
     signing_input: &'t str,
@@ -68,6 +68,12 @@ impl<'t> Jws<'t> {
     #[must_use]
     pub fn issuer(&self) -> Claim<&str> {
         self.unverified.text("iss")
+    }
+
+    /// Whether it says that it is of that issuer.
+    #[must_use]
+    pub fn is_of(&self, issuer: &Issuer, profile: Profile) -> bool {
+        issuer.issues(&self.unverified, profile)
     }
 
     /// A parameter of the header, if it was wanted.

@@ -4,8 +4,10 @@
 //! (a key of the provider signed it), [`VerifiedJwt`] (its claims hold, too). Each has one maker.
 
 mod algorithm;
+mod claim_name;
 pub mod claims;
 mod fetched;
+mod issuer;
 mod json;
 mod jwk;
 mod jwk_set;
@@ -20,15 +22,17 @@ mod verifier;
 mod verify_error;
 
 pub use algorithm::{Algorithm, Hash, sha256};
+pub use claim_name::ClaimName;
 pub use claims::{Claims, Clock, NumericDate};
 pub use fetched::FetchedKeys;
+pub use issuer::Issuer;
 pub use json::{Json, same_json};
 pub use jwk::{JwkFault, KeyUse, jwk, key_type, secret_jwk};
 pub use jwk_set::{JwkSet, JwkSetFault, jwk_set};
 pub use jws::{Genuine, Jws, JwsFault, Wanted};
 pub use key::{Curve, EcKey, Ed25519Key, Key, KeyFault, RsaKey, Secret, VerifyingKey};
 pub use provider::{Profile, Provider, Times};
-pub use required::{RequiredClaim, says, says_text};
+pub use required::{Comparison, RequiredClaim, Term, Text};
 pub use revocations::{DenyFault, DenyList, FetchedList, Revocation, Revocations};
 pub use signature::{RustCrypto, Signatures};
 pub use verifier::{Budget, TokenHash, VerifiedJwt, Verifier};

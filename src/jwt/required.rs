@@ -1,56 +1,109 @@
 //! What claims must say.
 
+use std::borrow::Cow;
+
 use serde_json::Value;
 
-use super::same_json;
+use super::{ClaimName, same_json};
 
-/// A claim, and what it must say: of one of the groups, everything. In a provider the terms are values.
+/// A claim, and what it must say: of one of the groups, everything.
 #[derive(Clone, Debug)]
-pub struct RequiredClaim<T> {
-    /// The name of the claim, perhaps that of a member within it: see [`Claims::find`](super::Claims::find).
-    pub name: String,
+pub struct RequiredClaim {
+    /// The name of the claim.
+    pub name: ClaimName,
     /// Groups of terms.
-    pub any: Vec<Vec<T>>,
+    pub any: Vec<Vec<Term>>,
 }
 
-impl<T> RequiredClaim<T> {
-    /// Whether there is a group of which every term `is_met`.
-    pub fn holds(&self, is_met: impl Fn(&T) -> bool) -> bool {
-        self.any.iter().any(|all| all.iter().all(&is_met))
+/// What a claim must say.
+#[derive(Clone, Debug)]
+pub enum Term {
+    /// It equals this.
+    Equals(Value),
+    /// It is there, and is not `null`.
+    Exists,
+    /// It equals this, is an array that contains it, or is a `scope` of which it is a word. An array that is wanted must be equal.
+    Says(Value),
+    /// It is a string that compares so with this, or an array of which an element does.
+    Text(Comparison, Text),
+}
+
+/// How a claim is compared with a text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Comparison {
+    /// It is equal but for the case of ASCII letters.
+    EqualsIgnoreCase,
+    /// It begins so.
+    Prefix,
+    /// As [`Term::Says`]; a whole number says its digits.
+    Says,
+    /// This is one of its words, with spaces between them. Of an array an element is equal.
+    Word,
+}
+
+/// A text, perhaps with what the request says in it.
+#[derive(Clone, Debug)]
+pub struct Text {
+    /// What it begins with.
+    pub before: String,
+    /// What was captured under that name, and what follows it.
+    pub capture: Option<(String, String)>,
+}
+
+impl Text {
+    fn of<'t>(&'t self, captures: &[(&str, String)]) -> Option<Cow<'t, str>> {
+        let Some((name, after)) = &self.capture else { return Some(Cow::Borrowed(&self.before)) };
+        let (_, found) = captures.iter().find(|(own, _)| own == name)?;
+        Some(Cow::Owned([self.before.as_str(), found, after].concat()))
     }
 }
 
-/// Whether a claim of that name, which is `found`, says `wanted`: it equals it, is an array that contains it, or is a
-/// `scope` of which it is a word. An array that is wanted must be equal.
-#[must_use]
-pub fn says(name: &str, found: &Value, wanted: &Value) -> bool {
-    let contains = |items: &Vec<Value>| items.iter().any(|item| same_json(item, wanted));
-    same_json(found, wanted)
-        || !wanted.is_array() && found.as_array().is_some_and(contains)
-        || wanted.as_str().is_some_and(|wanted| words(name, found).any(|word| word == wanted))
-}
+impl RequiredClaim {
+    /// Whether a claim that was found says what it must, in a request of which that was captured.
+    #[must_use]
+    pub fn is_met(&self, found: &Value, captures: &[(&str, String)]) -> bool {
+        let is_met = |term: &Term| match term {
+            Term::Equals(wanted) => same_json(found, wanted),
+            Term::Exists => !found.is_null(),
+            Term::Says(wanted) => self.says(found, wanted),
+            Term::Text(comparison, text) => {
+                text.of(captures).is_some_and(|wanted| self.compares(found, *comparison, &wanted))
+            }
+        };
+        self.any.iter().any(|all| all.iter().all(is_met))
+    }
 
-/// The same of a text of the request: a claim that is a whole number says its digits.
-#[must_use]
-pub fn says_text(name: &str, found: &Value, wanted: &str) -> bool {
-    is_text(found, wanted)
-        || found.as_array().is_some_and(|items| items.iter().any(|item| is_text(item, wanted)))
-        || words(name, found).any(|word| word == wanted)
-}
+    fn says(&self, found: &Value, wanted: &Value) -> bool {
+        let contains = |items: &Vec<Value>| items.iter().any(|item| same_json(item, wanted));
+        same_json(found, wanted)
+            || !wanted.is_array() && found.as_array().is_some_and(contains)
+            || wanted.as_str().is_some_and(|wanted| self.name.is_scope() && has_word(found, wanted))
+    }
 
-fn is_text(value: &Value, text: &str) -> bool {
-    match value {
-        Value::String(own) => own == text,
-        // One fraction can be written in many ways.
-        Value::Number(number) => !number.is_f64() && number.to_string() == text,
-        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => false,
+    fn compares(&self, found: &Value, comparison: Comparison, wanted: &str) -> bool {
+        let is_so = |value: &Value| match (value, comparison) {
+            (Value::String(own), Comparison::EqualsIgnoreCase) => own.eq_ignore_ascii_case(wanted),
+            (Value::String(own), Comparison::Prefix) => own.starts_with(wanted),
+            (Value::String(own), Comparison::Says | Comparison::Word) => own == wanted,
+            // One fraction can be written in many ways.
+            (Value::Number(number), Comparison::Says) => !number.is_f64() && number.to_string() == wanted,
+            (Value::Number(_) | Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_), _) => {
+                false
+            }
+        };
+        let is_in_words = match comparison {
+            Comparison::Word => true,
+            Comparison::Says => self.name.is_scope(),
+            Comparison::EqualsIgnoreCase | Comparison::Prefix => false,
+        };
+        is_so(found) && comparison != Comparison::Word
+            || found.as_array().is_some_and(|items| items.iter().any(is_so))
+            || is_in_words && has_word(found, wanted)
     }
 }
 
-/// RFC 8693 section 4.2: `scope` is a string of words with spaces between them; some issuers call it `scp`.
-fn words<'v>(name: &str, found: &'v Value) -> impl Iterator<Item = &'v str> + use<'v> {
-    let text = found.as_str().filter(|_| matches!(name, "scope" | "scp")).unwrap_or_default();
-    text.split(' ').filter(|word| !word.is_empty())
+fn has_word(found: &Value, wanted: &str) -> bool {
+    found.as_str().unwrap_or_default().split(' ').any(|word| !word.is_empty() && word == wanted)
 }
 
 #[cfg(test)]
@@ -58,6 +111,10 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    fn required(name: &str, term: Term) -> RequiredClaim {
+        RequiredClaim { name: name.into(), any: vec![vec![term]] }
+    }
 
     #[test]
     fn a_claim_says_what_it_equals_or_contains() {
@@ -75,19 +132,51 @@ mod tests {
             ("scope", json!("x y z"), json!("x y"), false),
             ("scope", json!(["x y"]), json!("y"), false),
         ] {
-            assert_eq!(says(name, &found, &wanted), is_said, "{name} {found} {wanted}");
+            let required = required(name, Term::Says(wanted.clone()));
+            assert_eq!(required.is_met(&found, &[]), is_said, "{name} {found} {wanted}");
         }
-        for (found, wanted, is_said) in [
-            (json!("7"), "7", true),
-            (json!(7), "7", true),
-            (json!(7), "07", false),
-            (json!(7.0), "7", false),
-            (json!(7.5), "7.5", false),
-            (json!(true), "true", false),
-            (json!(["a", 7]), "7", true),
-            (json!({"7": "7"}), "7", false),
+    }
+
+    #[test]
+    fn a_claim_is_compared_with_a_text() {
+        use Comparison::{EqualsIgnoreCase, Prefix, Says, Word};
+        for (comparison, found, wanted, is_so) in [
+            (Says, json!("7"), "7", true),
+            (Says, json!(7), "7", true),
+            (Says, json!(7), "07", false),
+            (Says, json!(7.0), "7", false),
+            (Says, json!(7.5), "7.5", false),
+            (Says, json!(true), "true", false),
+            (Says, json!(["a", 7]), "7", true),
+            (Says, json!({"7": "7"}), "7", false),
+            (Says, json!("a b"), "a", false),
+            (Prefix, json!("ab"), "a", true),
+            (Prefix, json!("ab"), "ab", true),
+            (Prefix, json!("ab"), "b", false),
+            (Prefix, json!("ab"), "A", false),
+            (Prefix, json!(["x", "ab"]), "a", true),
+            (Prefix, json!([["ab"]]), "a", false),
+            (Prefix, json!(12), "1", false),
+            (Word, json!("a b"), "b", true),
+            (Word, json!("a bc"), "b", false),
+            (Word, json!("a\tb"), "b", false),
+            (Word, json!(["a", "b"]), "b", true),
+            (Word, json!(["a b"]), "b", false),
+            (Word, json!("a b"), "a b", false),
+            (Word, json!("a"), "a", true),
+            (EqualsIgnoreCase, json!("Alice"), "aLICE", true),
+            (EqualsIgnoreCase, json!(["x", "Alice"]), "alice", true),
+            // Of ASCII alone: the Kelvin sign is no K.
+            (EqualsIgnoreCase, json!("\u{212a}"), "k", false),
+            (EqualsIgnoreCase, json!("alicex"), "alice", false),
         ] {
-            assert_eq!(says_text("a", &found, wanted), is_said, "{found} {wanted}");
+            let text = Text { before: wanted.to_owned(), capture: None };
+            let required = required("a", Term::Text(comparison, text));
+            assert_eq!(required.is_met(&found, &[]), is_so, "{comparison:?} {found} {wanted}");
         }
+        let text = Text { before: "u-".to_owned(), capture: Some(("n".to_owned(), "-x".to_owned())) };
+        let required = required("a", Term::Text(Says, text));
+        assert!(required.is_met(&json!("u-7-x"), &[("m", "8".to_owned()), ("n", "7".to_owned())]));
+        assert!(!required.is_met(&json!("u--x"), &[]));
     }
 }

@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
-use super::{NumericDate, VerifiedJwt, VerifyError};
+use super::{ClaimName, NumericDate, VerifiedJwt, VerifyError};
 
 /// What makes a token a revoked one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,6 +92,17 @@ impl DenyList {
             (jwt.subject().and_then(is_before) == Some(true)).then_some(Revocation::IssuedBefore)
         }
     }
+
+    /// Judges a token: one that says not whom it is about could be of any of the subjects.
+    fn check(&self, jwt: &VerifiedJwt, subject_claim: &ClaimName) -> Result<(), VerifyError> {
+        if let Some(by) = self.revokes(jwt) {
+            return Err(VerifyError::Revoked { by });
+        }
+        if jwt.subject().is_none() && !(self.subjects.is_empty() && self.issued_before.is_empty()) {
+            return Err(VerifyError::MissingClaim { name: subject_claim.to_string().into() });
+        }
+        Ok(())
+    }
 }
 
 fn names(member: &'static str, value: &Value) -> Result<Names, DenyFault> {
@@ -170,17 +181,12 @@ impl Revocations {
     /// Judges a token that is valid otherwise.
     ///
     /// # Errors
-    /// It is revoked, or the list that could say so was never fetched.
-    pub fn check(&self, jwt: &VerifiedJwt) -> Result<(), VerifyError> {
-        if let Some(by) = self.written.revokes(jwt) {
-            return Err(VerifyError::Revoked { by });
-        }
+    /// It is revoked, or says not whom it is about where subjects are, or the list that could say so was never fetched.
+    pub fn check(&self, jwt: &VerifiedJwt, subject_claim: &ClaimName) -> Result<(), VerifyError> {
+        self.written.check(jwt, subject_claim)?;
         let Some(fetched) = &self.fetched else { return Ok(()) };
         match fetched.list.try_borrow().ok().as_deref() {
-            Some(Some(list)) => match list.revokes(jwt) {
-                None => Ok(()),
-                Some(by) => Err(VerifyError::Revoked { by }),
-            },
+            Some(Some(list)) => list.check(jwt, subject_claim),
             Some(None) if fetched.optional => Ok(()),
             Some(None) | None => Err(VerifyError::RevocationsUnavailable { feed: fetched.feed }),
         }

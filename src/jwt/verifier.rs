@@ -8,8 +8,8 @@ use super::claims::Claim;
 use super::jws::Wanted;
 use super::provider::Times;
 use super::{
-    Algorithm, Claims, Clock, Jws, NumericDate, Profile, Provider, Revocations, Signatures, VerifyError,
-    sha256,
+    Algorithm, ClaimName, Claims, Clock, Issuer, Jws, NumericDate, Profile, Provider, Revocations,
+    Signatures, VerifyError, sha256,
 };
 
 /// How many signatures may still be checked for one request.
@@ -56,14 +56,14 @@ impl Verifier {
             claims: names(&["iss", "aud", "exp", "nbf", "iat", "jti"]),
         };
         for provider in &providers {
-            add(&mut wanted.header, provider.required_header.iter().map(|(name, _)| name));
+            add(&mut wanted.header, provider.required_header.iter().map(|(name, _)| name.as_str()));
             let required = provider.required_claims.iter().map(|required| &required.name);
-            let read = required.chain(&provider.kept_claims).chain([&provider.subject_claim]);
-            add(&mut wanted.claims, read.clone());
-            // `realm_access.roles` stands within `realm_access`, unless there is a claim of just that name.
-            let outer: Vec<String> =
-                read.filter_map(|name| Some(name.split_once('.')?.0.to_owned())).collect();
-            add(&mut wanted.claims, outer.iter());
+            let mut read = required.chain(&provider.kept_claims).chain([&provider.subject_claim]);
+            let tenant = match &provider.issuer {
+                Issuer::OfTenant { claim, .. } => Some(claim),
+                Issuer::Absent | Issuer::Any | Issuer::Exactly(_) => None,
+            };
+            add(&mut wanted.claims, read.by_ref().chain(tenant).flat_map(ClaimName::outermost));
         }
         Self { providers, profile, wanted }
     }
@@ -110,9 +110,7 @@ impl Verifier {
         self.check_issuer(&jws)?;
         let mut refused: Option<VerifyError> = None;
         for (index, provider) in self.providers.iter().enumerate() {
-            if let Claim::Present(issuer) = jws.issuer()
-                && !provider.issues(issuer)
-            {
+            if !jws.is_of(&provider.issuer, self.profile) {
                 continue;
             }
             match provider.verify(&jws, clock, budget, signatures) {
@@ -122,7 +120,7 @@ impl Verifier {
                         compact: compact.into(),
                         provider: index,
                         subject: text(&claims, &provider.subject_claim),
-                        jti: text(&claims, "jti"),
+                        jti: text(&claims, &"jti".into()),
                         kid,
                         times: provider.times(&claims),
                     };
@@ -149,8 +147,9 @@ impl Verifier {
     /// # Errors
     /// It was, or the list that could say so was never fetched.
     pub fn check_revoked(&self, jwt: &VerifiedJwt) -> Result<(), VerifyError> {
-        let revoked = self.providers.get(jwt.provider).and_then(|provider| provider.revoked.as_ref());
-        revoked.map_or(Ok(()), |revoked: &Revocations| revoked.check(jwt))
+        let Some(provider) = self.providers.get(jwt.provider) else { return Ok(()) };
+        let check = |revoked: &Revocations| revoked.check(jwt, &provider.subject_claim);
+        provider.revoked.as_ref().map_or(Ok(()), check)
     }
 
     /// Until when a token is taken, the clock skew included; none: for ever.
@@ -160,13 +159,21 @@ impl Verifier {
         jwt.expires().map(|expires| expires.plus(skew))
     }
 
-    /// An `iss` must be there where it is compared: with JwtProxy always, else if any provider names one.
+    /// An `iss` must be there, unless some provider's tokens may have none. JwtProxy always wants one.
     fn check_issuer(&self, jws: &Jws<'_>) -> Result<(), VerifyError> {
-        let compared = self.profile == Profile::JwtProxy
-            || self.providers.iter().any(|provider| provider.issuer.is_some());
+        let may_be_absent = |provider: &Provider| provider.issuer.may_be_absent();
         match jws.issuer() {
-            Claim::Absent if compared => Err(VerifyError::MissingClaim { name: "iss" }),
-            Claim::Invalid if compared => Err(VerifyError::InvalidClaim { name: "iss" }),
+            Claim::Absent
+                if self.profile == Profile::JwtProxy || !self.providers.iter().any(may_be_absent) =>
+            {
+                Err(VerifyError::MissingClaim { name: "iss".into() })
+            }
+            Claim::Invalid
+                if self.profile == Profile::JwtProxy
+                    || self.providers.iter().any(|provider| provider.issuer != Issuer::Any) =>
+            {
+                Err(VerifyError::InvalidClaim { name: "iss" })
+            }
             Claim::Absent | Claim::Invalid | Claim::Present(_) => Ok(()),
         }
     }
@@ -269,17 +276,17 @@ impl VerifiedJwt {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TokenHash(pub [u8; 32]);
 
-fn add<'n>(wanted: &mut Vec<String>, names: impl Iterator<Item = &'n String>) {
+fn add<'n>(wanted: &mut Vec<String>, names: impl Iterator<Item = &'n str>) {
     for name in names {
-        if !wanted.contains(name) {
-            wanted.push(name.clone());
+        if !wanted.iter().any(|own| own == name) {
+            wanted.push(name.to_owned());
         }
     }
 }
 
 /// A claim that names something.
-fn text(claims: &Claims<'_>, name: &str) -> Option<String> {
-    match claims.value(name)? {
+fn text(claims: &Claims<'_>, name: &ClaimName) -> Option<String> {
+    match claims.find(name)? {
         Value::String(text) => Some(text.clone()),
         Value::Number(number) if !number.is_f64() => Some(number.to_string()),
         Value::Null | Value::Number(_) | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,

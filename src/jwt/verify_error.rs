@@ -1,5 +1,6 @@
 //! Why a token is not accepted.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use super::{Budget, JwsFault, NumericDate, Revocation};
@@ -56,7 +57,7 @@ pub enum VerifyError {
     /// A claim that must be there is not.
     MissingClaim {
         /// The claim.
-        name: &'static str,
+        name: Cow<'static, str>,
     },
     /// The header has no `kid`, which the profile jwtproxy needs.
     MissingKid,

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::address::Origin;
 use crate::http::{RequestHead, is_token};
-use crate::jwt::{Claims, RequiredClaim, says, says_text};
+use crate::jwt::{ClaimName, Claims, RequiredClaim};
 use crate::path::PlainPath;
 use crate::reply::Rejection;
 
@@ -18,7 +18,7 @@ pub use pattern::{Captures, Part, Pattern, segments};
 #[derive(Clone, Debug)]
 pub struct Rules {
     rules: Vec<Rule>,
-    claims: Vec<String>,
+    claims: Vec<ClaimName>,
 }
 
 /// One rule. A condition that is none is met always.
@@ -40,29 +40,7 @@ pub struct Demand {
     /// Of one of these providers, by their index; none: of any.
     pub providers: Option<Vec<usize>>,
     /// What its claims must say.
-    pub claims: Vec<RequiredClaim<Term>>,
-}
-
-/// What a claim must say.
-#[derive(Clone, Debug)]
-pub enum Term {
-    /// A value.
-    Value(Value),
-    /// What was captured under a name, with texts around it.
-    Captured {
-        /// What stands before it.
-        before: String,
-        /// The name.
-        name: String,
-        /// What stands behind it.
-        after: String,
-    },
-}
-
-impl From<Value> for Term {
-    fn from(value: Value) -> Self {
-        Self::Value(value)
-    }
+    pub claims: Vec<RequiredClaim>,
 }
 
 /// Of a verified token, the claims that the rules speak of, in their order.
@@ -98,7 +76,7 @@ impl Rules {
     /// Rules, the first of which decides whose conditions are met.
     #[must_use]
     pub fn new(rules: Vec<Rule>) -> Self {
-        let mut claims: Vec<String> = Vec::new();
+        let mut claims: Vec<ClaimName> = Vec::new();
         let demands = rules.iter().flat_map(|rule| &rule.any_of);
         for required in demands.flat_map(|demand| &demand.claims) {
             if !claims.contains(&required.name) {
@@ -110,7 +88,7 @@ impl Rules {
 
     /// The claims that they speak of.
     #[must_use]
-    pub fn claims(&self) -> &[String] {
+    pub fn claims(&self) -> &[ClaimName] {
         &self.claims
     }
 
@@ -221,19 +199,9 @@ impl Demands<'_> {
         refusing.map_or(Ok(()), |applying| Err(Rejection::NotPermitted { rule: Some(applying.index) }))
     }
 
-    fn holds(&self, required: &RequiredClaim<Term>, claims: &RuleClaims, captures: &Captures<'_>) -> bool {
-        let name = &required.name;
-        let place = self.rules.claims.iter().position(|own| own == name);
+    fn holds(&self, required: &RequiredClaim, claims: &RuleClaims, captures: &Captures<'_>) -> bool {
+        let place = self.rules.claims.iter().position(|own| *own == required.name);
         let found = place.and_then(|place| claims.0.get(place)?.as_ref());
-        found.is_some_and(|found| {
-            required.holds(|term| match term {
-                Term::Value(wanted) => says(name, found, wanted),
-                Term::Captured { before, name: capture, after } => {
-                    captures.iter().find(|(own, _)| own == capture).is_some_and(|(_, text)| {
-                        says_text(name, found, &[before.as_str(), text, after].concat())
-                    })
-                }
-            })
-        })
+        found.is_some_and(|found| required.is_met(found, captures))
     }
 }

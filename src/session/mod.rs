@@ -14,7 +14,7 @@ use crate::access;
 use crate::address::{self, Origin};
 use crate::cookie::CookieTemplate;
 use crate::http::{RequestHead, Response};
-use crate::jwt::Claims;
+use crate::jwt::{ClaimName, Claims};
 use crate::path::PlainPath;
 
 pub use attempts::Attempt;
@@ -58,7 +58,7 @@ pub struct Session {
     /// Where the cookie is cleared; none: nowhere.
     pub logout_path: Option<String>,
     /// Where a page asks for these claims and the time that is left; none: nowhere.
-    pub info: Option<(String, Vec<String>)>,
+    pub info: Option<(String, Vec<ClaimName>)>,
     /// The cookie.
     pub cookie: CookieTemplate,
     /// Where people sign in.
@@ -120,9 +120,9 @@ impl Session {
     pub fn told(&self, claims: &Claims<'_>) -> Option<String> {
         let (_, names) = self.info.as_ref()?;
         let json = |value: &Value| serde_json::to_string(value).ok();
-        let member = |name: &String| {
-            let value = json(claims.value(name)?)?;
-            Some([json(&Value::String(name.clone()))?, value].join(":"))
+        let member = |name: &ClaimName| {
+            let value = json(claims.find(name)?)?;
+            Some([json(&Value::String(name.to_string()))?, value].join(":"))
         };
         let members: Vec<String> = names.iter().filter_map(member).collect();
         Some(["{", &members.join(","), "}"].concat())

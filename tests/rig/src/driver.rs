@@ -1,4 +1,4 @@
-//! One Envoy for many configurations, and what becomes of a request in it.
+//! An Envoy for many configurations, and what becomes of a request in it.
 
 use std::collections::BTreeMap;
 
@@ -11,16 +11,31 @@ use crate::upstream::Upstream;
 use crate::wire::latin1;
 use crate::{h2, http, repository, shipped};
 
-/// A running Envoy, started from the shipped `envoy/envoy.yaml`, with a listener for each configuration.
+/// Running Envoys, started from the shipped `envoy/envoy.yaml`, with a listener for each configuration.
 #[derive(Debug)]
 pub struct Driver {
-    envoy: Envoy,
+    envoys: Vec<Envoy>,
     ports: BTreeMap<String, u16>,
     _upstream: Upstream,
 }
 
+/// So many configurations one Envoy loads.
+const PART: usize = 100;
+
+fn start(base: &Value, listeners: &[(&str, &str)]) -> Envoy {
+    let mut bootstrap = shipped::many_listeners(base, listeners);
+    for listener in bootstrap["static_resources"]["listeners"].as_array_mut().expect("listeners") {
+        // As Envoy is by default: the upstream gets the path as it came.
+        if listener["name"].as_str().expect("a name").ends_with("/raw") {
+            let manager = listener.pointer_mut("/filter_chains/0/filters/0/typed_config");
+            manager.expect("a connection manager")["normalize_path"] = json!(false);
+        }
+    }
+    Envoy::start_with(bootstrap, &Options::default())
+}
+
 impl Driver {
-    /// Starts it. The listeners trust one hop before them, so that a case can say by which scheme it came.
+    /// Starts them. The listeners trust one hop before them, so that a case can say by which scheme it came.
     pub fn start(configs: &BTreeMap<String, Value>) -> Self {
         let upstream = Upstream::start();
         let mut base = shipped::bootstrap("envoy.yaml");
@@ -35,17 +50,10 @@ impl Driver {
         let texts: Vec<(&str, String)> =
             configs.iter().map(|(name, config)| (name.as_str(), lasting(config).to_string())).collect();
         let listeners: Vec<(&str, &str)> = texts.iter().map(|(name, text)| (*name, text.as_str())).collect();
-        let mut bootstrap = shipped::many_listeners(&base, &listeners);
-        for listener in bootstrap["static_resources"]["listeners"].as_array_mut().expect("listeners") {
-            // As Envoy is by default: the upstream gets the path as it came.
-            if listener["name"].as_str().expect("a name").ends_with("/raw") {
-                let manager = listener.pointer_mut("/filter_chains/0/filters/0/typed_config");
-                manager.expect("a connection manager")["normalize_path"] = json!(false);
-            }
-        }
-        let envoy = Envoy::start_with(bootstrap, &Options::default());
-        let ports = configs.keys().map(|name| (name.clone(), envoy.port(name))).collect();
-        Self { envoy, ports, _upstream: upstream }
+        // One after another: to load hundreds of filters at once takes a busy machine minutes.
+        let envoys: Vec<Envoy> = listeners.chunks(PART).map(|listeners| start(&base, listeners)).collect();
+        let ports = envoys.iter().flat_map(Envoy::ports).collect();
+        Self { envoys, ports, _upstream: upstream }
     }
 
     /// Sends a request to the listener of that configuration.
@@ -80,12 +88,13 @@ impl Driver {
 
     /// Fails if a VM crashed on the way: Envoy answers 503 in its place.
     pub fn finish(self) {
-        for (name, port) in &self.ports {
-            let status = http::request(*port, "GET", "/", &[], b"").status;
-            assert_ne!(status, 503, "{name}: the VM is no more:\n{}", self.envoy.log());
+        let dead = |port: &u16| http::request(*port, "GET", "/", &[], b"").status == 503;
+        let dead: Vec<&String> =
+            self.ports.iter().filter(|(_, port)| dead(port)).map(|(name, _)| name).collect();
+        for envoy in &self.envoys {
+            let log = envoy.log();
+            assert!(dead.is_empty() && !log.contains("panicked"), "the VMs of {dead:?} are no more:\n{log}");
         }
-        let log = self.envoy.log();
-        assert!(!log.contains("panicked"), "{log}");
     }
 }
 

@@ -16,7 +16,7 @@ use crate::http::{self, Connection};
 use crate::process::Process;
 use crate::repository;
 
-const START_LIMIT: Duration = Duration::from_mins(1);
+const START_LIMIT: Duration = Duration::from_mins(5);
 const POLL: Duration = Duration::from_millis(10);
 
 /// How Envoy is started.
@@ -169,7 +169,7 @@ impl Envoy {
 
     /// The log, as soon as it holds that text. Access logs come some milliseconds after the answer.
     pub fn log_with(&self, text: &str) -> String {
-        let give_up = Instant::now() + Duration::from_secs(10);
+        let give_up = Instant::now() + Duration::from_mins(1);
         loop {
             let log = self.log();
             if log.contains(text) {

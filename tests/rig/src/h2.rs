@@ -91,7 +91,7 @@ pub fn in_pieces(port: u16, fields: &[(&str, &[u8])], pieces: &[Piece<'_>]) -> O
 fn open(port: u16) -> Result<TcpStream> {
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
     stream.set_nodelay(true)?;
-    stream.set_read_timeout(Some(Duration::from_secs(30)))?;
+    stream.set_read_timeout(Some(Duration::from_mins(2)))?;
     stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")?;
     stream.write_all(&frame(SETTINGS, 0, 0, b""))?;
     Ok(stream)

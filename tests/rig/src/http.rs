@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::wire::Head;
 
 /// Longer than anything here takes; a test that hangs shall say where.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// What came back.
 #[derive(Clone, Debug)]

@@ -20,6 +20,8 @@ pub enum Serve {
     Status(u16),
     /// With a redirect to that path.
     Redirect(&'static str),
+    /// As another, to who brings these credentials; to others with 401.
+    WithAuthorization(String, Box<Serve>),
     /// The same as another, so much later.
     Late(Duration, Box<Serve>),
     /// A byte every so often, for ever.
@@ -113,7 +115,11 @@ fn converse(stream: TcpStream, shared: &Mutex<Shared>) -> std::io::Result<()> {
         let how = {
             let mut shared = lock(shared);
             shared.requests.push(path.clone());
-            shared.paths.get(&path).cloned().unwrap_or(Serve::Status(404))
+            match shared.paths.get(&path).cloned().unwrap_or(Serve::Status(404)) {
+                Serve::WithAuthorization(wanted, how) if head.has("authorization", &wanted) => *how,
+                Serve::WithAuthorization(..) => Serve::Status(401),
+                how => how,
+            }
         };
         if !answer(&mut to, how)? {
             break;
@@ -152,6 +158,7 @@ fn answer(to: &mut TcpStream, how: Serve) -> std::io::Result<bool> {
                 thread::sleep(pause);
             }
         }
+        Serve::WithAuthorization(_, how) => return answer(to, *how),
         Serve::Silence => {
             thread::sleep(Duration::from_mins(1));
             return Ok(false);

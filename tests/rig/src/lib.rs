@@ -17,6 +17,7 @@ pub mod process;
 pub mod recording;
 pub mod shipped;
 pub mod table;
+pub mod time;
 pub mod tls;
 pub mod upstream;
 mod wire;

@@ -129,7 +129,7 @@ impl TlsServer {
         let before = self.exchanges();
         let file = self.folder.path().join(FILE);
         shipped::publish(&file, &secret(certificate, key));
-        let give_up = Instant::now() + Duration::from_secs(10);
+        let give_up = Instant::now() + Duration::from_mins(1);
         while self.exchanges() == before {
             assert!(Instant::now() < give_up, "the certificate of {} was not taken", file.display());
             sleep(Duration::from_millis(10));

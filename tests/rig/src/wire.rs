@@ -12,6 +12,11 @@ pub(crate) struct Head {
 }
 
 impl Head {
+    /// Whether there is a line of that name with that value.
+    pub(crate) fn has(&self, name: &str, value: &str) -> bool {
+        self.headers.iter().any(|(own, found)| own.eq_ignore_ascii_case(name) && found == value.as_bytes())
+    }
+
     /// The next head, or `None` where the peer closed the connection instead.
     pub(crate) fn read(from: &mut impl BufRead) -> Result<Option<Self>> {
         let Some(start) = line(from)? else { return Ok(None) };
