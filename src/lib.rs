@@ -22,7 +22,7 @@
 //! Envoy holds no rule. Modules depend on each other in one direction, which `tests/architecture.rs` holds:
 //! `host`, `trailers`, `decide`, `strict`, `jwtproxy`, `config`, `sign_out`, `judge`, `refuse`, `take`, `policy`,
 //! `token_cache`, `claim_headers`, `rules`, `ended`, `streams`, `session`, `extract`, `reply`, `page`, `access`, `path`,
-//! `cookie`, `lenient`, `address`, `http`, `feed`, `jwt`.
+//! `cookie`, `lenient`, `origins`, `address`, `http`, `feed`, `jwt`.
 
 mod access;
 mod address;
@@ -40,6 +40,7 @@ mod judge;
 pub mod jwt;
 mod jwtproxy;
 mod lenient;
+mod origins;
 mod page;
 mod path;
 mod policy;
