@@ -245,18 +245,18 @@ impl Policy {
         signatures: &impl Signatures,
     ) -> Result<Rc<KnownToken>, VerifyError> {
         let is_timely = |jwt: &VerifiedJwt| self.verifier.is_timely(jwt, clock.recent());
-        if let Some(known) = self.tokens.get(candidate.bytes(), is_timely) {
+        if let Some(known) = self.tokens.get(candidate.bytes(), candidate.form, is_timely) {
             self.check_revoked(&known)?;
             return Ok(known);
         }
         // A token is ASCII; what is not even UTF-8 has no parts.
         let compact = std::str::from_utf8(candidate.bytes()).unwrap_or_default();
-        let (jwt, claims) = self.verifier.verify(compact, clock, budget, signatures)?;
+        let (jwt, claims) = self.verifier.verify(compact, candidate.form, clock, budget, signatures)?;
         let headers = self.claim_headers.prepare(&jwt, &claims);
         let told = self.session.as_ref().and_then(|session| session.told(&claims));
         let rules = self.rules.as_ref().map(|rules| rules.prepare(&claims)).unwrap_or_default();
         let known = Rc::new(KnownToken { jwt, headers, told, rules, passed: Cell::new(0) });
-        self.tokens.add(&known);
+        self.tokens.add(&known, candidate.form);
         self.check_revoked(&known)?;
         Ok(known)
     }

@@ -211,7 +211,7 @@ fn cookie(node: &Node<'_>, profile: Profile, login_is_https: bool) -> Result<Coo
     }
     let max_age =
         fields.read("max_age", |node| node.word(ENDS_WITH_TOKEN))?.unwrap_or(profile == Profile::Strict);
-    Ok(CookieTemplate { name, path, domain, same_site, secure, partitioned, max_age })
+    Ok(CookieTemplate { name, path, domain, same_site, secure, partitioned, scheme: None, max_age })
 }
 
 /// Browsers compare the prefixes without regard to case (RFC 6265bis section 5.4).
