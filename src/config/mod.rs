@@ -19,6 +19,7 @@ use serde_json::Value;
 use crate::ended::EndedSessions;
 use crate::feed::{Feed, Feeds};
 use crate::jwt::{Json, Key, Profile, Provider, Secret, Verifier, sha256};
+use crate::lifetimes::Lifetimes;
 use crate::path::PlainPath;
 use crate::policy::Policy;
 use crate::streams::Expiry;
@@ -156,6 +157,7 @@ impl Policy {
             feeds: Feeds::new(reading.feeds),
             ended: EndedSessions::default(),
             revocations: Cell::new(1),
+            lifetimes: Lifetimes::default(),
             fingerprint,
             warnings: reading.warnings,
         })
