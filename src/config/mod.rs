@@ -129,6 +129,7 @@ impl Policy {
         let sources = sources::token_sources(&fields, session.as_ref(), profile)?;
         if let Some(session) = &mut session {
             session.cookie.scheme = sources.cookie_scheme().map(str::to_owned);
+            reading.warnings.extend(sources::unkept_tokens(session, &sources));
         }
         let forward_token = sources::forward_token(&fields, &claim_headers, profile)?;
         if let Some(page) =

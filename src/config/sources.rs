@@ -31,19 +31,6 @@ pub(super) fn token_sources(
     }
     let sources = TokenSources::new(sources);
     if let Some(session) = session {
-        if let Some(form) = sources.unread_form() {
-            let scheme =
-                sources.cookie_scheme().map_or_else(String::new, |scheme| format!(", scheme: {scheme}"));
-            let (which, padded) = match form {
-                Base64Url::Bare => ("no padding", ""),
-                Base64Url::Padded => ("padding", ", padded: true"),
-            };
-            let name = &session.cookie.name;
-            let message = format!(
-                "a token with {which} would become a cookie that is not read; add {{cookie: {name}{scheme}{padded}}}"
-            );
-            return fields.refuse("token_sources", message);
-        }
         let has_cookie = sources.has_cookie();
         if profile == Profile::Strict && !has_cookie {
             let name = &session.cookie.name;
@@ -57,6 +44,20 @@ pub(super) fn token_sources(
         }
     }
     Ok(sources)
+}
+
+/// What does not work where tokens of one form are not read from the cookie.
+pub(super) fn unkept_tokens(session: &Session, sources: &TokenSources) -> Option<String> {
+    let (which, padded) = match sources.unkept_form().filter(|_| sources.has_cookie())? {
+        Base64Url::Bare => ("without", ""),
+        Base64Url::Padded => ("with", ", padded: true"),
+    };
+    let name = &session.cookie.name;
+    let scheme = sources.cookie_scheme().map_or_else(String::new, |scheme| format!(", scheme: {scheme}"));
+    Some(format!(
+        "token_sources: nobody can sign in with a token {which} padding, as no such token is read from a cookie; \
+         where somebody is to, add {{cookie: {name}{scheme}{padded}}}"
+    ))
 }
 
 fn check_cookie(node: &Node<'_>, name: &str, session: Option<&Session>, profile: Profile) -> Result<()> {

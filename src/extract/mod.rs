@@ -291,16 +291,19 @@ impl TokenSources {
         }
     }
 
-    /// The form of a token that would become a cookie from which it is not taken.
+    /// Whether a token of that form is taken from the cookie that it would become.
     #[must_use]
-    pub fn unread_form(&self) -> Option<Base64Url> {
-        let kept = self.cookie()?;
-        let is_read = |form: Base64Url| {
-            let kept = TokenSource { at: kept.at.clone(), form };
+    pub fn keeps(&self, form: Base64Url) -> bool {
+        self.cookie().is_some_and(|cookie| {
+            let kept = TokenSource { at: cookie.at.clone(), form };
             self.0.iter().any(|source| source.is_same(&kept))
-        };
-        let others = self.0.iter().filter(|source| source.carrier() != Carrier::Cookie);
-        others.map(|source| source.form).find(|form| !is_read(*form))
+        })
+    }
+
+    /// The form of a source whose tokens cannot become cookies.
+    #[must_use]
+    pub fn unkept_form(&self) -> Option<Base64Url> {
+        self.0.iter().map(|source| source.form).find(|form| !self.keeps(*form))
     }
 
     /// Whether the parameter of that name is a source.
