@@ -2,6 +2,7 @@
 
 use crate::address::Origin;
 use crate::http::{RequestHead, is_token};
+use crate::origins::AllowedOrigins;
 
 /// Who waits for the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -162,14 +163,13 @@ pub enum Site {
 /// What the request says of its origin: `Sec-Fetch-Site`, which no page can forge, else `Origin`, whose host and port
 /// are compared with our own.
 #[must_use]
-pub fn site(head: &RequestHead<'_>, own_authority: &[u8], allowed: &[Origin]) -> Site {
+pub fn site(head: &RequestHead<'_>, own_authority: &[u8], allowed: &AllowedOrigins) -> Site {
     let mut origins = head.values("origin");
     let origin = origins.next();
-    let parsed = match origins.next() {
-        None => origin.and_then(parse_origin),
-        Some(_) => None,
-    };
-    let is_allowed = parsed.as_ref().is_some_and(|origin| allowed.contains(origin));
+    let only =
+        origin.filter(|_| origins.next().is_none()).and_then(|origin| std::str::from_utf8(origin).ok());
+    let parsed = only.and_then(Origin::parse);
+    let is_allowed = only.is_some_and(|text| allowed.has_text(text, parsed.as_ref()));
     match head.value("sec-fetch-site") {
         Some(b"same-origin" | b"none") => Site::Same,
         Some(_) if is_allowed || origin.is_none() && comes_from(head, allowed) => Site::Allowed,
@@ -184,8 +184,8 @@ pub fn site(head: &RequestHead<'_>, own_authority: &[u8], allowed: &[Origin]) ->
 }
 
 /// A navigation has no `Origin`; its `Referer` may name one.
-fn comes_from(head: &RequestHead<'_>, allowed: &[Origin]) -> bool {
-    referer(head).is_some_and(|(origin, _)| allowed.contains(&origin))
+fn comes_from(head: &RequestHead<'_>, allowed: &AllowedOrigins) -> bool {
+    referer(head).is_some_and(|(origin, _)| allowed.has(&origin))
 }
 
 /// Origin and path of the page that made the request, if it says so.
@@ -201,13 +201,9 @@ pub fn referer<'r>(head: &RequestHead<'r>) -> Option<(Origin, &'r str)> {
 
 /// The `Origin` of a request, if it is one of `allowed`.
 #[must_use]
-pub fn allowed_origin<'r>(head: &RequestHead<'r>, allowed: &[Origin]) -> Option<&'r str> {
+pub fn allowed_origin<'r>(head: &RequestHead<'r>, allowed: &AllowedOrigins) -> Option<&'r str> {
     let mut origins = head.values("origin");
     let origin = std::str::from_utf8(origins.next()?).ok()?;
-    let known = Origin::parse(origin).is_some_and(|origin| allowed.contains(&origin));
+    let known = allowed.has_text(origin, Origin::parse(origin).as_ref());
     (known && origins.next().is_none()).then_some(origin)
-}
-
-fn parse_origin(origin: &[u8]) -> Option<Origin> {
-    Origin::parse(std::str::from_utf8(origin).ok()?)
 }

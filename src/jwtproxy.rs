@@ -56,6 +56,9 @@ pub(crate) fn decide<'d>(
         }
     };
     match (auth, session) {
+        (Some(_), _) if policy.sources.has_cookie() && !policy.sources.keeps(candidate.form) => {
+            refuse(policy, Rejection::NoCredentials, head)
+        }
         (Some(session), _) => sign_in(policy, session, candidate.carrier, &token.jwt, head, clock),
         (None, Some(session)) if candidate.carrier == Carrier::Cookie && !session.lets_cookie(head) => {
             refuse(policy, Rejection::Csrf, head)

@@ -21,8 +21,8 @@
 //! The core ([`Policy::decide`]) takes values and returns a [`Decision`]; it knows no host and no clock. The adapter to
 //! Envoy holds no rule. Modules depend on each other in one direction, which `tests/architecture.rs` holds:
 //! `host`, `trailers`, `decide`, `strict`, `jwtproxy`, `config`, `sign_out`, `judge`, `refuse`, `take`, `policy`,
-//! `token_cache`, `claim_headers`, `rules`, `ended`, `streams`, `session`, `extract`, `reply`, `page`, `access`, `path`,
-//! `cookie`, `lenient`, `address`, `http`, `feed`, `jwt`.
+//! `token_cache`, `lifetimes`, `claim_headers`, `rules`, `ended`, `streams`, `session`, `extract`, `reply`, `page`, `access`, `path`,
+//! `cookie`, `lenient`, `origins`, `address`, `http`, `feed`, `jwt`.
 
 mod access;
 mod address;
@@ -40,6 +40,8 @@ mod judge;
 pub mod jwt;
 mod jwtproxy;
 mod lenient;
+mod lifetimes;
+mod origins;
 mod page;
 mod path;
 mod policy;

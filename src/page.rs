@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 
-use crate::address::Origin;
 use crate::http::{RequestHead, Response};
 
 const STYLE: &str = "body{margin:15vh auto;max-width:36rem;padding:0 1rem;font:1rem/1.5 system-ui,sans-serif}h1{font-size:1.5rem}:root{color-scheme:light dark}";
@@ -46,8 +45,8 @@ pub(crate) enum Opens {
 pub(crate) enum Frames<'o> {
     /// Nobody: the click must be the person's own.
     Nobody,
-    /// This origin and those.
-    Ours(&'o [Origin]),
+    /// This origin and those, each behind a space.
+    Ours(&'o str),
 }
 
 impl Page<'_> {
@@ -55,9 +54,7 @@ impl Page<'_> {
     pub fn within(&self, response: Response, head: &RequestHead<'_>, frames: Frames<'_>) -> Response {
         let ancestors = match frames {
             Frames::Nobody => "'none'".into(),
-            Frames::Ours(origins) => {
-                origins.iter().fold(String::from("'self'"), |all, origin| format!("{all} {origin}"))
-            }
+            Frames::Ours(origins) => ["'self'", origins].concat(),
         };
         let policy = format!(
             "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors {ancestors}; \

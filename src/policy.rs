@@ -12,6 +12,7 @@ use crate::feed::Feeds;
 use crate::http::{HeadEdit, RequestHead, Response};
 use crate::jwt::{Budget, Clock, NumericDate, Revocation, Signatures, VerifiedJwt, Verifier, VerifyError};
 use crate::lenient::{mentions, path_overrides};
+use crate::lifetimes::Lifetimes;
 use crate::path::{PublicMatch, PublicPaths};
 use crate::reply::Rejection;
 use crate::rules::Rules;
@@ -37,6 +38,7 @@ pub struct Policy {
     pub(crate) ended: EndedSessions,
     /// How often what is revoked has changed.
     pub(crate) revocations: Cell<u32>,
+    pub(crate) lifetimes: Lifetimes,
     pub(crate) fingerprint: [u8; 32],
     pub(crate) warnings: Vec<String>,
 }
@@ -245,18 +247,19 @@ impl Policy {
         signatures: &impl Signatures,
     ) -> Result<Rc<KnownToken>, VerifyError> {
         let is_timely = |jwt: &VerifiedJwt| self.verifier.is_timely(jwt, clock.recent());
-        if let Some(known) = self.tokens.get(candidate.bytes(), is_timely) {
+        if let Some(known) = self.tokens.get(candidate.bytes(), candidate.form, is_timely) {
             self.check_revoked(&known)?;
             return Ok(known);
         }
         // A token is ASCII; what is not even UTF-8 has no parts.
         let compact = std::str::from_utf8(candidate.bytes()).unwrap_or_default();
-        let (jwt, claims) = self.verifier.verify(compact, clock, budget, signatures)?;
+        let (jwt, claims) = self.verifier.verify(compact, candidate.form, clock, budget, signatures)?;
+        self.lifetimes.note(&jwt, clock.recent());
         let headers = self.claim_headers.prepare(&jwt, &claims);
         let told = self.session.as_ref().and_then(|session| session.told(&claims));
         let rules = self.rules.as_ref().map(|rules| rules.prepare(&claims)).unwrap_or_default();
         let known = Rc::new(KnownToken { jwt, headers, told, rules, passed: Cell::new(0) });
-        self.tokens.add(&known);
+        self.tokens.add(&known, candidate.form);
         self.check_revoked(&known)?;
         Ok(known)
     }
@@ -325,6 +328,16 @@ impl Policy {
     #[must_use]
     pub fn is_open(&self) -> bool {
         self.public_paths.is_everything()
+    }
+
+    /// What the operator should know of the tokens that came, said once.
+    #[must_use]
+    pub fn warning_of_tokens(&self) -> Option<String> {
+        let provider = self.verifier.providers().get(self.lifetimes.tell()?)?;
+        Some(format!(
+            "{}: a token has a lifetime of more than 30 years; `exp` is in seconds (RFC 7519 section 2), not in milliseconds",
+            provider.name
+        ))
     }
 
     /// What the operator should know, though the configuration is accepted.

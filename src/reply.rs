@@ -7,7 +7,6 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::access::Asking;
-use crate::address::Origin;
 use crate::http::{GrpcStatus, RequestHead, Response};
 use crate::jwt::VerifyError;
 use crate::page::{Frames, Opens, Page, request_id};
@@ -230,7 +229,7 @@ impl Rejection {
 
     /// Answers one who is not led to a login page: with a page, a problem document (RFC 9457) or a gRPC status.
     #[must_use]
-    pub fn answer(&self, asking: Asking, head: &RequestHead<'_>, help: &Help<'_>) -> Response {
+    pub fn answer(&self, asking: Asking, head: &RequestHead<'_>, help: &Help) -> Response {
         let mut response = Response::new(self.status());
         if let Some(challenge) = self.challenge() {
             response = response.with("www-authenticate", challenge);
@@ -269,7 +268,7 @@ impl Rejection {
         response.with("grpc-status", code).with("grpc-message", self.sentence())
     }
 
-    fn page(&self, response: Response, head: &RequestHead<'_>, help: &Help<'_>) -> Response {
+    fn page(&self, response: Response, head: &RequestHead<'_>, help: &Help) -> Response {
         let words = match self {
             Self::CookieBlocked => "Open it in a window of its own",
             Self::OtherSession => "Sign in as the other person",
@@ -310,7 +309,7 @@ impl Rejection {
         let (frames, referrer) = if self.asks() {
             (Frames::Nobody, "same-origin")
         } else {
-            (Frames::Ours(help.may_frame), "no-referrer")
+            (Frames::Ours(&help.may_frame), "no-referrer")
         };
         let page = Page {
             title: self.title(),
@@ -327,15 +326,15 @@ impl Rejection {
 
 /// What a refusal offers beside its reason.
 #[derive(Clone, Debug, Default)]
-pub struct Help<'h> {
+pub struct Help {
     /// Where the person behind it can sign in, or confirm that they want to.
     pub way_out: Option<String>,
     /// The address of the request without its tokens, if it had any.
     pub address: Option<String>,
     /// Whether they were there already.
     pub came_back: bool,
-    /// Who may show the page in a frame, beside its own origin.
-    pub may_frame: &'h [Origin],
+    /// Who may show the page in a frame, beside its own origin: each behind a space.
+    pub may_frame: String,
 }
 
 impl fmt::Display for Rejection {

@@ -56,6 +56,7 @@ pub(crate) fn decide<'d>(
         && head.method() == b"GET"
         && Asking::of(head) == Asking::Navigation;
     if at_auth_path {
+        candidates.retain(|candidate| policy.sources.keeps(candidate.form));
         candidates = put_first(candidates, |carrier| carrier != Carrier::Cookie);
     } else if opens_link {
         candidates = put_first(candidates, |carrier| carrier == Carrier::Query);
@@ -102,6 +103,7 @@ pub(crate) fn decide<'d>(
     // 4. A link with a token: into a cookie, and out of the address bar.
     if let (Some(session), true, Carrier::Query) = (session, opens_link, candidate.carrier)
         && !session.cookie_is_dropped(head)
+        && policy.sources.keeps(candidate.form)
     {
         let clean = session.clean_location(&policy.sources.target_without_tokens(head));
         return sign_in(session, &mut judge, &candidates, (candidate.carrier, &token.jwt), head, Some(clean));

@@ -9,7 +9,7 @@ use quick_cache::unsync::Cache;
 use quick_cache::{Equivalent, Weighter};
 
 use crate::claim_headers::PreparedHeaders;
-use crate::jwt::VerifiedJwt;
+use crate::jwt::{Base64Url, VerifiedJwt};
 use crate::rules::RuleClaims;
 
 /// A verified token, and what the upstream is told of it.
@@ -40,21 +40,27 @@ impl TokenCache {
     /// How many tokens that might be: room for as many is made at once.
     const TOKENS: usize = 2048;
 
-    /// The token of those bytes, if it was verified before and `holds` still.
-    pub fn get(&self, compact: &[u8], holds: impl Fn(&VerifiedJwt) -> bool) -> Option<Rc<KnownToken>> {
+    /// The token of those bytes, written in that form, if it was verified before and `holds` still.
+    pub fn get(
+        &self,
+        compact: &[u8],
+        form: Base64Url,
+        holds: impl Fn(&VerifiedJwt) -> bool,
+    ) -> Option<Rc<KnownToken>> {
+        let wanted = Wanted(compact, form);
         let mut tokens = self.0.try_borrow_mut().ok()?;
-        let known = tokens.get(&Wanted(compact))?;
+        let known = tokens.get(&wanted)?;
         if holds(&known.jwt) {
             return Some(Rc::clone(known));
         }
-        tokens.remove(&Wanted(compact));
+        tokens.remove(&wanted);
         None
     }
 
     /// Remembers a token.
-    pub fn add(&self, known: &Rc<KnownToken>) {
+    pub fn add(&self, known: &Rc<KnownToken>, form: Base64Url) {
         if let Ok(mut tokens) = self.0.try_borrow_mut() {
-            tokens.insert(Compact(Rc::clone(known.jwt.compact())), Rc::clone(known));
+            tokens.insert(Compact(Rc::clone(known.jwt.compact()), form), Rc::clone(known));
         }
     }
 
@@ -88,7 +94,7 @@ impl fmt::Debug for TokenCache {
 struct Bytes;
 
 impl Weighter<Compact, Rc<KnownToken>> for Bytes {
-    fn weight(&self, Compact(compact): &Compact, known: &Rc<KnownToken>) -> u64 {
+    fn weight(&self, Compact(compact, _): &Compact, known: &Rc<KnownToken>) -> u64 {
         /// Of the cache and of the allocator, for an entry and its parts.
         const OVERHEAD: usize = 256;
         let told = known.told.as_ref().map_or(0, String::len);
@@ -98,34 +104,35 @@ impl Weighter<Compact, Rc<KnownToken>> for Bytes {
     }
 }
 
-/// A token as a key.
-struct Compact(Rc<str>);
+/// A token as a key. What is one in the one form is none in the other, unless no part needs padding.
+struct Compact(Rc<str>, Base64Url);
 
 /// What may be such a token.
-struct Wanted<'t>(&'t [u8]);
+struct Wanted<'t>(&'t [u8], Base64Url);
 
 impl PartialEq for Compact {
     fn eq(&self, other: &Self) -> bool {
-        self.0 == other.0
+        self.0 == other.0 && self.1 == other.1
     }
 }
 
 impl Eq for Compact {}
 
 impl Equivalent<Compact> for Wanted<'_> {
-    fn equivalent(&self, Compact(compact): &Compact) -> bool {
+    fn equivalent(&self, Compact(compact, form): &Compact) -> bool {
         // WebAssembly has no instruction for it, and the library's way there goes byte by byte.
         let (words, rest) = self.0.as_chunks::<8>();
         let (other_words, other_rest) = compact.as_bytes().as_chunks::<8>();
         words.len() == other_words.len()
             && words.iter().zip(other_words).all(|(a, b)| u64::from_ne_bytes(*a) == u64::from_ne_bytes(*b))
             && rest == other_rest
+            && self.1 == *form
     }
 }
 
 impl Hash for Compact {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        Wanted(self.0.as_bytes()).hash(state);
+        Wanted(self.0.as_bytes(), self.1).hash(state);
     }
 }
 

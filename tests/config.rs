@@ -87,6 +87,25 @@ fn a_rule_that_is_never_reached_is_told() {
     assert_eq!(policy.warnings(), [told(2, 0), told(4, 3)]);
 }
 
+#[test]
+fn a_form_that_no_cookie_has_is_warned_of() {
+    let warnings = |sources: serde_json::Value| {
+        let config =
+            json!({"providers": [{"keys": [{"env": "TABLE_PEM"}]}], "session": {}, "token_sources": sources});
+        load(config.to_string().as_bytes()).unwrap().warnings().join("\n")
+    };
+    let cookie = json!({"cookie": "access_token", "scheme": "Bearer"});
+    let padded = json!({"cookie": "access_token", "scheme": "Bearer", "padded": true});
+    let (header, other) = (json!({"header": "x-a"}), json!({"header": "x-b", "padded": true}));
+    let found = warnings(json!([cookie, header, other]));
+    assert!(found.ends_with("add {cookie: access_token, scheme: Bearer, padded: true}"), "{found}");
+    let found = warnings(json!([padded, header, other]));
+    assert!(found.ends_with("add {cookie: access_token, scheme: Bearer}"), "{found}");
+    for sources in [json!([cookie, padded, header, other]), json!([cookie, header]), json!([padded, other])] {
+        assert_eq!(warnings(sources.clone()), "", "{sources}");
+    }
+}
+
 /// Two workspaces of one host may keep their cookies apart by a path; the endpoints belong below it.
 #[test]
 fn a_cookie_that_does_not_come_to_an_endpoint_is_warned_of() {

@@ -232,6 +232,21 @@ fn logs_tell_reasons_and_no_secrets() {
     }
 }
 
+/// Every worker sees such tokens, and one says it.
+#[test]
+fn an_exp_in_milliseconds_is_warned_of_once() {
+    let place = Place::start_changed(2, |_| {});
+    let said = "a token has a lifetime of more than 30 years";
+    place.get("/", &[("authorization", &bearer(&token("a", 900_000_000)))]);
+    assert!(!place.envoy.log().contains(said), "not of one that is valid for 28 years");
+    for number in 0..20 {
+        let token = token("a", 1_700_000_000_000 + number);
+        assert_eq!(place.get("/", &[("authorization", &bearer(&token))]).status, 200);
+    }
+    let log = place.envoy.log_with(said);
+    assert_eq!(log.matches(said).count(), 1, "{log}");
+}
+
 #[test]
 fn http2_requests_are_judged_as_those_of_http1() {
     let place = Place::start();

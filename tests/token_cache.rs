@@ -15,7 +15,7 @@ use jwtproxy_wasm::jwt::{self, Algorithm};
 use jwtproxy_wasm::{
     Clock, Decision, Event, Field, NumericDate, Policy, RequestHead, RustCrypto, Signatures,
 };
-use rig::jwt::{Key, mint};
+use rig::jwt::{Key, mint, mint_padded};
 use serde_json::{Value, json};
 
 const NOW: f64 = 1_700_000_000.0;
@@ -104,6 +104,10 @@ fn claims(sub: &str) -> Value {
     json!({"iss": "issuer", "aud": "app", "sub": sub, "nbf": EXP - 7_200, "exp": EXP})
 }
 
+fn claims_of(sub: &str) -> Vec<u8> {
+    claims(sub).to_string().into_bytes()
+}
+
 fn signed(sub: &str) -> String {
     mint(&Key::fixed("a"), "RS256", json!({"alg": "RS256", "kid": "k"}), claims(sub))
 }
@@ -172,6 +176,31 @@ fn only_the_very_same_bytes_are_known() {
         assert!(["malformed_token", "invalid_signature"].contains(&reason.as_str()), "{near}: {reason}");
     }
     assert_eq!(place.cost(&token), 0, "the good one is known still");
+}
+
+/// To know a token by one source must not let it in at another, where it is none.
+#[test]
+fn a_token_is_known_in_the_form_of_its_source() {
+    let config = json!({
+        "providers": [{"keys": [{"pem": Key::fixed("a").public_pem()}]}],
+        "token_sources": [{"header": "x-padded", "padded": true}, {"header": "x-bare"}],
+    });
+    let policy = Policy::from_json(config.to_string().as_bytes(), &|_: &str| None).expect("a configuration");
+    let passes = |name: &str, token: &str| {
+        let field = |name: &str, value: &str| -> Field { (name.into(), value.into()) };
+        let fields = [field(":method", "GET"), field(":path", "/"), field(name, token)];
+        let head = RequestHead::new(&fields);
+        matches!(policy.decide(&head, &NumericDate::from_seconds(NOW), &RustCrypto), Decision::Forward(_))
+    };
+    let header = br#"{"alg":"RS256"}"#;
+    let (bare, padded) =
+        (signed("alice"), mint_padded(&Key::fixed("a"), "RS256", header, &claims_of("alice")));
+    for _ in 0..3 {
+        assert!(passes("x-bare", &bare) && passes("x-padded", &padded));
+        assert!(!passes("x-padded", &bare) && !passes("x-bare", &padded));
+        assert!(!passes("x-padded", &padded.replace('=', "")) && !passes("x-bare", &padded.replace('=', "")));
+        assert!(!passes("x-padded", &format!("{padded}==")));
+    }
 }
 
 #[test]

@@ -19,6 +19,7 @@ use serde_json::Value;
 use crate::ended::EndedSessions;
 use crate::feed::{Feed, Feeds};
 use crate::jwt::{Json, Key, Profile, Provider, Secret, Verifier, sha256};
+use crate::lifetimes::Lifetimes;
 use crate::path::PlainPath;
 use crate::policy::Policy;
 use crate::streams::Expiry;
@@ -109,7 +110,7 @@ impl Policy {
             }
             None => return fields.refuse("providers", "write at least one provider, with a key"),
         };
-        let session = fields.read("session", |node| session::session(node, profile))?;
+        let mut session = fields.read("session", |node| session::session(node, profile))?;
         let rules = rules::rules(&fields, &providers, &mut reading)?;
         let public_paths = paths::public_paths(&fields, &providers, &mut reading)?;
         for provider in &mut providers {
@@ -126,6 +127,10 @@ impl Policy {
             tells: fields.flag("expires_in")?.unwrap_or_default(),
         };
         let sources = sources::token_sources(&fields, session.as_ref(), profile)?;
+        if let Some(session) = &mut session {
+            session.cookie.scheme = sources.cookie_scheme().map(str::to_owned);
+            reading.warnings.extend(sources::unkept_tokens(session, &sources));
+        }
         let forward_token = sources::forward_token(&fields, &claim_headers, profile)?;
         if let Some(page) =
             session.as_ref().and_then(|session| session.login.as_ref()).map(|login| &login.address)
@@ -153,6 +158,7 @@ impl Policy {
             feeds: Feeds::new(reading.feeds),
             ended: EndedSessions::default(),
             revocations: Cell::new(1),
+            lifetimes: Lifetimes::default(),
             fingerprint,
             warnings: reading.warnings,
         })

@@ -9,6 +9,7 @@ use super::{is_token, is_url_text};
 use crate::address::{Origin, ReturnAddress, form_pairs};
 use crate::cookie::{CookieTemplate, SameSite, Secure};
 use crate::jwt::{ClaimName, Profile};
+use crate::origins::AllowedOrigins;
 use crate::path::PlainPath;
 use crate::session::{Csrf, Login, Session};
 
@@ -75,9 +76,7 @@ pub(super) fn session(node: &Node<'_>, profile: Profile) -> Result<Session> {
         cookie: cookie(&fields.get("cookie").unwrap_or(Node::root(&empty)), profile, login_is_https)?,
         login,
         return_param,
-        allowed_origins: fields
-            .read("allowed_origins", |node| node.list()?.iter().map(origin).collect())?
-            .unwrap_or_default(),
+        allowed_origins: fields.read("allowed_origins", allowed_origins)?.unwrap_or_default(),
         public_base_path: fields.read("public_base_path", base_path)?.flatten(),
         external: fields.read("external_url", origin)?,
         revoke_on_logout: fields.flag("revoke_on_logout")?.unwrap_or(true),
@@ -106,6 +105,20 @@ fn origin(node: &Node<'_>) -> Result<Origin> {
     let text = node.text()?;
     let origin = Origin::parse(text.strip_suffix('/').unwrap_or(text));
     origin.ok_or_else(|| node.fault("this is no origin; write it like https://che.example.com"))
+}
+
+fn allowed_origins(node: &Node<'_>) -> Result<AllowedOrigins> {
+    let mut origins = AllowedOrigins::default();
+    for node in node.list()? {
+        let text = node.text()?;
+        if !origins.add(text.strip_suffix('/').unwrap_or(text)) {
+            return node.refuse(
+                "this is no origin; write it like https://che.example.com (for WebSockets, too), capacitor://localhost, or \
+                 https://*.ide.example.com, where * is one label, with two or more behind it that are nobody else's",
+            );
+        }
+    }
+    Ok(origins)
 }
 
 fn info_claims(node: &Node<'_>) -> Result<Vec<ClaimName>> {
@@ -199,7 +212,7 @@ fn cookie(node: &Node<'_>, profile: Profile, login_is_https: bool) -> Result<Coo
     }
     let max_age =
         fields.read("max_age", |node| node.word(ENDS_WITH_TOKEN))?.unwrap_or(profile == Profile::Strict);
-    Ok(CookieTemplate { name, path, domain, same_site, secure, partitioned, max_age })
+    Ok(CookieTemplate { name, path, domain, same_site, secure, partitioned, scheme: None, max_age })
 }
 
 /// Browsers compare the prefixes without regard to case (RFC 6265bis section 5.4).

@@ -4,8 +4,8 @@ use super::error::Result;
 use super::reader::{Fields, Node};
 use super::{is_hop_by_hop, is_token};
 use crate::claim_headers::ClaimHeaders;
-use crate::extract::{Carrier, ForwardToken, TokenSource, TokenSources};
-use crate::jwt::Profile;
+use crate::extract::{ForwardToken, SourceKind, TokenSource, TokenSources};
+use crate::jwt::{Base64Url, Profile};
 use crate::session::Session;
 
 pub(super) fn token_sources(
@@ -22,15 +22,16 @@ pub(super) fn token_sources(
                 if sources.iter().any(|other: &TokenSource| other.is_same(&source)) {
                     return node.refuse("this source is written twice");
                 }
-                if let TokenSource::Cookie(name) = &source {
+                if let SourceKind::Cookie { name, .. } = &source.at {
                     check_cookie(&node, name, session, profile)?;
                 }
                 sources.push(source);
             }
         }
     }
+    let sources = TokenSources::new(sources);
     if let Some(session) = session {
-        let has_cookie = sources.iter().any(|source| source.carrier() == Carrier::Cookie);
+        let has_cookie = sources.has_cookie();
         if profile == Profile::Strict && !has_cookie {
             let name = &session.cookie.name;
             let message = format!(
@@ -38,11 +39,25 @@ pub(super) fn token_sources(
             );
             return fields.refuse("token_sources", message);
         }
-        if sources.contains(&TokenSource::Query(session.return_param.clone())) {
+        if sources.has_parameter(&session.return_param) {
             return fields.refuse("session.return_param", "this is the parameter with the token");
         }
     }
-    Ok(TokenSources::new(sources))
+    Ok(sources)
+}
+
+/// What does not work where tokens of one form are not read from the cookie.
+pub(super) fn unkept_tokens(session: &Session, sources: &TokenSources) -> Option<String> {
+    let (which, padded) = match sources.unkept_form().filter(|_| sources.has_cookie())? {
+        Base64Url::Bare => ("without", ""),
+        Base64Url::Padded => ("with", ", padded: true"),
+    };
+    let name = &session.cookie.name;
+    let scheme = sources.cookie_scheme().map_or_else(String::new, |scheme| format!(", scheme: {scheme}"));
+    Some(format!(
+        "token_sources: nobody can sign in with a token {which} padding, as no such token is read from a cookie; \
+         where somebody is to, add {{cookie: {name}{scheme}{padded}}}"
+    ))
 }
 
 fn check_cookie(node: &Node<'_>, name: &str, session: Option<&Session>, profile: Profile) -> Result<()> {
@@ -57,9 +72,11 @@ fn check_cookie(node: &Node<'_>, name: &str, session: Option<&Session>, profile:
 }
 
 fn defaults(session: Option<&Session>, profile: Profile) -> Vec<TokenSource> {
-    let cookie = session.map(|session| TokenSource::Cookie(session.cookie.name.clone()));
-    let header = TokenSource::Header { name: "authorization".into(), scheme: Some("Bearer".into()) };
-    let query = TokenSource::Query("token".into());
+    let bare = |at| TokenSource { at, form: Base64Url::Bare };
+    let cookie = |session: &Session| SourceKind::Cookie { name: session.cookie.name.clone(), scheme: None };
+    let cookie = session.map(|session| bare(cookie(session)));
+    let header = bare(SourceKind::Header { name: "authorization".into(), scheme: Some("Bearer".into()) });
+    let query = bare(SourceKind::Query("token".into()));
     match profile {
         Profile::JwtProxy => [query, header].into_iter().chain(cookie).collect(),
         Profile::Strict => cookie.into_iter().chain([header, query]).collect(),
@@ -67,20 +84,20 @@ fn defaults(session: Option<&Session>, profile: Profile) -> Vec<TokenSource> {
 }
 
 fn token_source(node: &Node<'_>) -> Result<TokenSource> {
-    let fields = node.fields(&["cookie", "header", "scheme", "query"])?;
+    let fields = node.fields(&["cookie", "header", "scheme", "query", "padded"])?;
     let (kind, written) = fields.only(&["cookie", "header", "query"], node)?;
     let name = written.non_empty_text()?;
-    let scheme = fields.get("scheme");
-    match (kind, &scheme) {
-        ("header", _) => Ok(TokenSource::Header {
-            name: header_name(&written)?,
-            scheme: scheme.as_ref().map(checked_scheme).transpose()?,
-        }),
-        (_, Some(scheme)) => scheme.refuse("only a `header` has a scheme"),
-        ("cookie", None) if !is_token(name) => written.refuse("this is no cookie name"),
-        ("cookie", None) => Ok(TokenSource::Cookie(name.to_owned())),
-        (_, None) => Ok(TokenSource::Query(name.to_owned())),
-    }
+    let written_scheme = fields.get("scheme");
+    let scheme = written_scheme.as_ref().map(checked_scheme).transpose()?;
+    let at = match (kind, &written_scheme) {
+        ("header", _) => SourceKind::Header { name: header_name(&written)?, scheme },
+        ("cookie", _) if !is_token(name) => return written.refuse("this is no cookie name"),
+        ("cookie", _) => SourceKind::Cookie { name: name.to_owned(), scheme },
+        (_, Some(scheme)) => return scheme.refuse("only a `header` or a `cookie` has a scheme"),
+        (_, None) => SourceKind::Query(name.to_owned()),
+    };
+    let is_padded = fields.flag("padded")?.unwrap_or_default();
+    Ok(TokenSource { at, form: if is_padded { Base64Url::Padded } else { Base64Url::Bare } })
 }
 
 fn header_name(node: &Node<'_>) -> Result<String> {

@@ -93,6 +93,8 @@ pub struct CookieTemplate {
     pub secure: Secure,
     /// `Partitioned`.
     pub partitioned: bool,
+    /// The scheme before the token, with an escaped space.
+    pub scheme: Option<String>,
     /// Whether the cookie ends with its token; else with the browser's session.
     pub max_age: bool,
 }
@@ -108,7 +110,10 @@ impl CookieTemplate {
     #[must_use]
     pub fn set(&self, token: &str, max_age: Option<u64>, https: bool) -> Option<Vec<String>> {
         let max_age = max_age.filter(|_| self.max_age);
-        let whole = self.line("", token, max_age, https);
+        let whole = match &self.scheme {
+            None => self.line("", token, max_age, https),
+            Some(scheme) => self.line("", &format!("{scheme}%20{token}"), max_age, https),
+        };
         if whole.len() <= MAX_BYTES {
             return Some(vec![whole]);
         }

@@ -7,13 +7,28 @@ use std::borrow::Cow;
 use crate::address::{filter_query, form_decode, form_pairs, raw_pairs};
 use crate::cookie::{self, Holds};
 use crate::http::{RequestHead, cut};
+use crate::jwt::Base64Url;
 use crate::lenient::{is_twin, looks_like_token};
+
+/// A place where a token may stand, and the form that it has there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenSource {
+    /// The place.
+    pub at: SourceKind,
+    /// The form.
+    pub form: Base64Url,
+}
 
 /// A place where a token may stand.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TokenSource {
-    /// A cookie of that name.
-    Cookie(String),
+pub enum SourceKind {
+    /// A cookie.
+    Cookie {
+        /// Its name.
+        name: String,
+        /// The scheme that stands before the token, with a space.
+        scheme: Option<String>,
+    },
     /// A header, behind a scheme and one space if there is one (RFC 6750 section 2.1).
     Header {
         /// Its name, in lower case.
@@ -43,30 +58,42 @@ impl TokenSource {
     #[must_use]
     pub fn is_same(&self, other: &Self) -> bool {
         let lower = |scheme: &Option<String>| scheme.as_ref().map(|scheme| scheme.to_ascii_lowercase());
-        match (self, other) {
-            (Self::Header { name: a, scheme: x }, Self::Header { name: b, scheme: y }) => {
-                a == b && lower(x) == lower(y)
+        let has_scheme = match (&self.at, &other.at) {
+            (SourceKind::Header { scheme: a, .. }, SourceKind::Header { scheme: b, .. })
+            | (SourceKind::Cookie { scheme: a, .. }, SourceKind::Cookie { scheme: b, .. }) => {
+                lower(a) == lower(b)
             }
-            (a, b) => a == b,
+            _ => true,
+        };
+        self.has_place_of(other) && has_scheme && self.form == other.form
+    }
+
+    /// Whether both look at the same values.
+    fn has_place_of(&self, other: &Self) -> bool {
+        match (&self.at, &other.at) {
+            (SourceKind::Header { name: a, .. }, SourceKind::Header { name: b, .. })
+            | (SourceKind::Cookie { name: a, .. }, SourceKind::Cookie { name: b, .. })
+            | (SourceKind::Query(a), SourceKind::Query(b)) => a == b,
+            _ => false,
         }
     }
 
     /// The name of the header that it stands in.
     fn header(&self) -> Option<&str> {
-        match self {
-            Self::Cookie(_) => Some("cookie"),
-            Self::Header { name, .. } => Some(name),
-            Self::Query(_) => None,
+        match &self.at {
+            SourceKind::Cookie { .. } => Some("cookie"),
+            SourceKind::Header { name, .. } => Some(name),
+            SourceKind::Query(_) => None,
         }
     }
 
     /// Its kind.
     #[must_use]
     pub const fn carrier(&self) -> Carrier {
-        match self {
-            Self::Cookie(_) => Carrier::Cookie,
-            Self::Header { .. } => Carrier::Header,
-            Self::Query(_) => Carrier::Query,
+        match self.at {
+            SourceKind::Cookie { .. } => Carrier::Cookie,
+            SourceKind::Header { .. } => Carrier::Header,
+            SourceKind::Query(_) => Carrier::Query,
         }
     }
 }
@@ -76,11 +103,13 @@ impl TokenSource {
 pub struct Candidate<'r> {
     /// The kind of its source.
     pub carrier: Carrier,
+    /// The form that a token has at its source.
+    pub form: Base64Url,
     value: Cow<'r, [u8]>,
     place: Place,
 }
 
-/// Where a candidate stands: which source, which line or query, which part of it.
+/// Where a candidate stands: which source, the first of those that look there, which line or query, which part of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
     source: usize,
@@ -165,14 +194,17 @@ impl TokenSources {
     pub fn candidates<'r>(&self, head: &RequestHead<'r>) -> Vec<Candidate<'r>> {
         let mut found = Vec::new();
         for (source, token_source) in self.0.iter().enumerate() {
-            find(head, source, token_source, &mut found);
+            find(head, self.first_at(source, token_source), token_source, &mut found);
         }
+        // It becomes a cookie.
+        let form = self.cookie().map(|cookie| cookie.form).unwrap_or_default();
         // Only what is to be signed in with comes in a form, so no place of it matters.
         let place = Place { source: 0, line: 0, part: 0 };
         let fields =
             head.form().into_iter().flat_map(form_pairs).filter(|(name, _)| name.as_ref() == FORM_FIELD);
         found.extend(first_of(fields, |(_, value)| value.is_empty()).map(|(_, value)| Candidate {
             carrier: Carrier::Form,
+            form,
             value,
             place,
         }));
@@ -186,19 +218,20 @@ impl TokenSources {
     pub fn first_found<'r>(&self, head: &RequestHead<'r>) -> Option<Candidate<'r>> {
         self.0.iter().enumerate().find_map(|(source, token_source)| {
             let mut found = Vec::new();
-            find(head, source, token_source, &mut found);
+            find(head, self.first_at(source, token_source), token_source, &mut found);
             let mut found = found.into_iter();
-            let first = match token_source {
-                TokenSource::Query(_) => {
+            let first = match &token_source.at {
+                SourceKind::Query(_) => {
                     found.find(|candidate| !candidate.value.iter().any(|byte| matches!(byte, b'%' | b';')))
                 }
-                TokenSource::Cookie(_) => found.next(),
-                TokenSource::Header { name, scheme } => head.value(name).and_then(|line| {
+                SourceKind::Cookie { .. } => found.next(),
+                SourceKind::Header { name, scheme } => head.value(name).and_then(|line| {
                     // Envoy joins the lines of `Authorization` by commas.
                     let line = if name == "authorization" { cut(line, b',').0 } else { line };
                     let value = after_scheme(line, scheme.as_deref())?;
-                    let place = Place { source, line: 0, part: 0 };
-                    Some(Candidate { carrier: Carrier::Header, value: Cow::Borrowed(value), place })
+                    let place = Place { source: self.first_at(source, token_source), line: 0, part: 0 };
+                    let form = token_source.form;
+                    Some(Candidate { carrier: Carrier::Header, form, value: Cow::Borrowed(value), place })
                 }),
             };
             first.filter(|candidate| !candidate.value.is_empty())
@@ -227,7 +260,9 @@ impl TokenSources {
     /// The source of a parameter, by its name as it came.
     fn query_source(&self, name: &[u8]) -> Option<usize> {
         let name = form_decode(name);
-        self.0.iter().position(|source| matches!(source, TokenSource::Query(own) if own.as_bytes() == &*name))
+        self.0
+            .iter()
+            .position(|source| matches!(&source.at, SourceKind::Query(own) if own.as_bytes() == &*name))
     }
 
     /// Whether some reader takes a header of that name for a source.
@@ -239,7 +274,47 @@ impl TokenSources {
     /// Whether a cookie is among the sources.
     #[must_use]
     pub fn has_cookie(&self) -> bool {
-        self.0.iter().any(|source| source.carrier() == Carrier::Cookie)
+        self.cookie().is_some()
+    }
+
+    /// The first source that is a cookie, as which a token is kept.
+    fn cookie(&self) -> Option<&TokenSource> {
+        self.0.iter().find(|source| source.carrier() == Carrier::Cookie)
+    }
+
+    /// The scheme with which a token is kept in a cookie.
+    #[must_use]
+    pub fn cookie_scheme(&self) -> Option<&str> {
+        match &self.cookie()?.at {
+            SourceKind::Cookie { scheme, .. } => scheme.as_deref(),
+            SourceKind::Header { .. } | SourceKind::Query(_) => None,
+        }
+    }
+
+    /// Whether a token of that form is taken from the cookie that it would become.
+    #[must_use]
+    pub fn keeps(&self, form: Base64Url) -> bool {
+        self.cookie().is_some_and(|cookie| {
+            let kept = TokenSource { at: cookie.at.clone(), form };
+            self.0.iter().any(|source| source.is_same(&kept))
+        })
+    }
+
+    /// The form of a source whose tokens cannot become cookies.
+    #[must_use]
+    pub fn unkept_form(&self) -> Option<Base64Url> {
+        self.0.iter().map(|source| source.form).find(|form| !self.keeps(*form))
+    }
+
+    /// Whether the parameter of that name is a source.
+    #[must_use]
+    pub fn has_parameter(&self, name: &str) -> bool {
+        self.0.iter().any(|source| matches!(&source.at, SourceKind::Query(own) if own == name))
+    }
+
+    /// The first source that looks where this one does.
+    fn first_at(&self, source: usize, token_source: &TokenSource) -> usize {
+        self.0.iter().position(|other| other.has_place_of(token_source)).unwrap_or(source)
     }
 }
 
@@ -271,12 +346,12 @@ fn find<'r>(
     token_source: &TokenSource,
     found: &mut Vec<Candidate<'r>>,
 ) {
-    let carrier = token_source.carrier();
+    let (carrier, form) = (token_source.carrier(), token_source.form);
     let mut add = |line, part, value: Cow<'r, [u8]>| {
-        found.push(Candidate { carrier, value, place: Place { source, line, part } });
+        found.push(Candidate { carrier, form, value, place: Place { source, line, part } });
     };
-    match token_source {
-        TokenSource::Cookie(name) => {
+    match &token_source.at {
+        SourceKind::Cookie { name, scheme } => {
             let mut parts = Vec::new();
             let pairs = head.values("cookie").enumerate().flat_map(|(line, text)| {
                 cookie::pairs(text).enumerate().map(move |(part, pair)| ((line, part), pair))
@@ -285,7 +360,11 @@ fn find<'r>(
             let is_empty = |holds: &Holds<'_>| matches!(holds, Holds::Token(b""));
             for ((line, part), holds) in first_of(ours, |(_, holds)| is_empty(holds)) {
                 match holds {
-                    Holds::Token(value) => add(line, part, Cow::Borrowed(value)),
+                    Holds::Token(value) => {
+                        if let Some(value) = after_cookie_scheme(value, scheme.as_deref()) {
+                            add(line, part, Cow::Borrowed(value));
+                        }
+                    }
                     Holds::Part(of_token) => parts.push(((line, part), of_token)),
                 }
             }
@@ -293,7 +372,7 @@ fn find<'r>(
                 add(line, part, Cow::Owned(token));
             }
         }
-        TokenSource::Header { name, scheme } => {
+        SourceKind::Header { name, scheme } => {
             // Envoy joins the lines of `Authorization` by commas, other hosts need not: either way it is ambiguous.
             if name == "authorization" && head.values(name).nth(1).is_some() {
                 return;
@@ -306,7 +385,7 @@ fn find<'r>(
                 }
             }
         }
-        TokenSource::Query(name) => {
+        SourceKind::Query(name) => {
             let pairs = head.query().map(raw_pairs).into_iter().flatten().enumerate();
             let ours = pairs.filter(|(_, (found, _))| form_decode(found).as_ref() == name.as_bytes());
             for (part, (_, value)) in first_of(ours, |(_, (_, value))| value.is_empty()) {
@@ -314,6 +393,14 @@ fn find<'r>(
             }
         }
     }
+}
+
+/// What follows the scheme in a cookie, and one space, which many escape (RFC 6265 section 4.1.1 has none in a value).
+fn after_cookie_scheme<'r>(value: &'r [u8], scheme: Option<&str>) -> Option<&'r [u8]> {
+    after_scheme(value, scheme).or_else(|| {
+        let (found, rest) = value.split_at_checked(scheme?.len())?;
+        found.eq_ignore_ascii_case(scheme?.as_bytes()).then(|| rest.strip_prefix(b"%20"))?
+    })
 }
 
 /// What follows the scheme and one space.

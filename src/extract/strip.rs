@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use super::{Carrier, Place, Taken, TokenSource, TokenSources, Winner, after_scheme, has_comma, join_target};
+use super::{Carrier, Place, SourceKind, Taken, TokenSources, Winner, after_scheme, has_comma, join_target};
 use crate::address::form_decode;
 use crate::cookie::{self, Holds};
 use crate::http::{HeadEdit, RequestHead, cut, has_many};
@@ -68,9 +68,9 @@ impl TokenSources {
             if self.0.iter().take(source).any(|earlier| earlier.header() == Some(name)) {
                 continue;
             }
-            edit_lines(head, name, edits, |line, text| match token_source {
-                TokenSource::Cookie(_) => self.stripped_cookies(line, text, winner, kept),
-                TokenSource::Header { .. } | TokenSource::Query(_) => {
+            edit_lines(head, name, edits, |line, text| match token_source.at {
+                SourceKind::Cookie { .. } => self.stripped_cookies(line, text, winner, kept),
+                SourceKind::Header { .. } | SourceKind::Query(_) => {
                     self.stripped_header(name, line, text, winner)
                 }
             });
@@ -86,7 +86,7 @@ impl TokenSources {
     fn stripped_header(&self, name: &str, line: usize, text: &[u8], winner: Winner) -> Stripped {
         let mut stripped = Stripped::Stays;
         for (source, token_source) in self.0.iter().enumerate() {
-            let TokenSource::Header { name: own, scheme } = token_source else { continue };
+            let SourceKind::Header { name: own, scheme } = &token_source.at else { continue };
             if own != name {
                 continue;
             }
@@ -108,7 +108,7 @@ impl TokenSources {
     /// The first part of the winner, if it stays and came in several.
     fn kept_part<'r>(&self, head: &RequestHead<'r>, winner: Winner) -> Option<cookie::Part<'r>> {
         let Winner { place: Some(Place { source, line, part }), stays: true } = winner else { return None };
-        let Some(TokenSource::Cookie(name)) = self.0.get(source) else { return None };
+        let SourceKind::Cookie { name, .. } = &self.0.get(source)?.at else { return None };
         let pair = cookie::pairs(head.values("cookie").nth(line)?).nth(part)?;
         match cookie::holds(pair, name)? {
             Holds::Part(part) => Some(part),
@@ -127,8 +127,10 @@ impl TokenSources {
             return Stripped::Goes;
         }
         let goes = |part: usize, pair: &[u8]| {
-            self.0.iter().enumerate().any(|(source, token_source)| match token_source {
-                TokenSource::Cookie(name) => match cookie::holds(pair, name) {
+            self.0.iter().enumerate().any(|(source, token_source)| match &token_source.at {
+                // One that looks where another does has no place of its own.
+                SourceKind::Cookie { .. } if self.first_at(source, token_source) != source => false,
+                SourceKind::Cookie { name, .. } => match cookie::holds(pair, name) {
                     Some(Holds::Token(value)) => {
                         let own = winner.at(Place { source, line, part });
                         let goes = || looks_like_token(value) || hides_token(pair, name);
@@ -137,7 +139,7 @@ impl TokenSources {
                     Some(Holds::Part(part)) => !kept_part.is_some_and(|kept| kept.is_of_the_token_of(&part)),
                     None => hides_token(pair, name),
                 },
-                TokenSource::Header { .. } | TokenSource::Query(_) => false,
+                SourceKind::Header { .. } | SourceKind::Query(_) => false,
             })
         };
         let mut gone = suspects(text)
@@ -230,7 +232,7 @@ impl TokenSources {
         /// Addresses in addresses: what is encoded more often is not looked at, and not logged.
         const ROUNDS: usize = 4;
         let is_ours = |found: &[u8]| {
-            self.0.iter().any(|own| matches!(own, TokenSource::Query(own) if reads_as(found, own)))
+            self.0.iter().any(|own| matches!(&own.at, SourceKind::Query(own) if reads_as(found, own)))
         };
         let mut text = Cow::Borrowed(text);
         for _ in 0..ROUNDS {
@@ -249,8 +251,9 @@ impl TokenSources {
 
     /// Whether some reader takes a parameter for a token of ours.
     fn is_token(&self, name: &[u8], value: &[u8]) -> bool {
-        let is_ours = |own: &TokenSource| matches!(own, TokenSource::Query(own) if reads_as(name, own));
-        self.0.iter().any(is_ours) && looks_like_token(&form_decode(value))
+        let mut sources = self.0.iter();
+        sources.any(|own| matches!(&own.at, SourceKind::Query(own) if reads_as(name, own)))
+            && looks_like_token(&form_decode(value))
     }
 
     /// Whether a header of that name holds credentials, ours or not.

@@ -8,6 +8,7 @@ use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::{Action, BufferType, MapType};
 
 use super::held::{self, Form, Held, Stage};
+use super::shared::Shared;
 use super::{Filter, apply, send};
 use crate::http::RequestHead;
 use crate::jwt::{Budget, Clock};
@@ -190,7 +191,11 @@ impl Filter {
         let head = RequestHead::new(&fields).with_body(turn.has_body).with_budget(turn.budget);
         let head = turn.form.map_or(head, |form| head.with_form(form));
         let head = if turn.may_wait { head } else { head.without_waiting() };
-        match self.policy.decide(&head, &self.clock, &self.signatures) {
+        let decision = self.policy.decide(&head, &self.clock, &self.signatures);
+        if let Some(warning) = self.policy.warning_of_tokens() {
+            self.warn_once(&warning);
+        }
+        match decision {
             Decision::Forward(forward) => {
                 for edit in forward.edits() {
                     apply(&edit)?;
@@ -357,6 +362,16 @@ impl Filter {
         });
         if refused.is_none() {
             fail();
+        }
+    }
+
+    /// Warns of what every worker will see, in one of them.
+    fn warn_once(&self, warning: &str) {
+        const WARNED: &str = "warned";
+        let shared = Shared::new(self.policy.fingerprint());
+        if shared.read(WARNED).0.is_none() {
+            shared.write(WARNED, b"1");
+            warn!("jwtproxy: {warning}");
         }
     }
 

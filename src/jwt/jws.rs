@@ -1,7 +1,7 @@
 //! JSON Web Signatures in compact serialization (RFC 7515 section 7.1).
 
 use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::general_purpose::{URL_SAFE, URL_SAFE_NO_PAD};
 use serde_json::Value;
 
 use super::claims::Claim;
@@ -19,6 +19,16 @@ pub struct Jws<'t> {
     signature: Vec<u8>,
 }
 
+/// The form in which the parts of a token are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Base64Url {
+    /// Without padding (RFC 7515 section 2).
+    #[default]
+    Bare,
+    /// With the padding of RFC 4648 section 3.2.
+    Padded,
+}
+
 /// Which members of a token somebody will ask for.
 #[derive(Clone, Debug)]
 pub struct Wanted {
@@ -29,13 +39,25 @@ pub struct Wanted {
 }
 
 impl<'t> Jws<'t> {
-    /// Parses `header.payload.signature`. Base64url is taken without padding and in its canonical form only, member
+    /// Parses `header.payload.signature`. Base64url is taken in that form and in its canonical one only, member
     /// names are unique, header and payload are objects, of which the `wanted` members are kept. JwtProxy takes `null`
     /// for an empty payload, and for no `kid`.
     ///
     /// # Errors
     /// Which part is malformed, or a critical header parameter: none is understood (RFC 7515 section 4.1.11).
-    pub fn parse(compact: &'t str, wanted: &'t Wanted, profile: Profile) -> Result<Self, JwsFault> {
+    pub fn parse(
+        compact: &'t str,
+        form: Base64Url,
+        wanted: &'t Wanted,
+        profile: Profile,
+    ) -> Result<Self, JwsFault> {
+        let decode = |part: &str| {
+            match form {
+                Base64Url::Bare => URL_SAFE_NO_PAD.decode(part),
+                Base64Url::Padded => URL_SAFE.decode(part),
+            }
+            .map_err(|_| JwsFault::Base64)
+        };
         let (signing_input, signature) = compact.rsplit_once('.').ok_or(JwsFault::Form)?;
         let (header, payload) = signing_input.split_once('.').ok_or(JwsFault::Form)?;
         if payload.contains('.') {
@@ -108,10 +130,6 @@ impl<'t> Jws<'t> {
     }
 }
 
-fn decode(part: &str) -> Result<Vec<u8>, JwsFault> {
-    URL_SAFE_NO_PAD.decode(part).map_err(|_| JwsFault::Base64)
-}
-
 /// A token whose signature is good. Its claims may still say that it has expired, or is for somebody else.
 #[derive(Clone, Copy, Debug)]
 pub struct Genuine<'j> {
@@ -129,7 +147,7 @@ impl<'j> Genuine<'j> {
 /// Why a token is malformed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JwsFault {
-    /// A part is not base64url, or not in its canonical form.
+    /// A part is not base64url of the form of its source, or not in its canonical form.
     Base64,
     /// The header has `crit`.
     Critical,

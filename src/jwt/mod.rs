@@ -29,7 +29,7 @@ pub use issuer::Issuer;
 pub use json::{Json, same_json};
 pub use jwk::{JwkFault, KeyUse, jwk, key_type, secret_jwk};
 pub use jwk_set::{JwkSet, JwkSetFault, jwk_set};
-pub use jws::{Genuine, Jws, JwsFault, Wanted};
+pub use jws::{Base64Url, Genuine, Jws, JwsFault, Wanted};
 pub use key::{Curve, EcKey, Ed25519Key, Key, KeyFault, RsaKey, Secret, VerifyingKey};
 pub use provider::{Profile, Provider, Times};
 pub use required::{Comparison, RequiredClaim, Term, Text};

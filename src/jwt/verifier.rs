@@ -8,7 +8,7 @@ use super::claims::Claim;
 use super::jws::Wanted;
 use super::provider::Times;
 use super::{
-    Algorithm, ClaimName, Claims, Clock, Issuer, Jws, NumericDate, Profile, Provider, Revocations,
+    Algorithm, Base64Url, ClaimName, Claims, Clock, Issuer, Jws, NumericDate, Profile, Provider, Revocations,
     Signatures, VerifyError, sha256,
 };
 
@@ -99,11 +99,12 @@ impl Verifier {
     pub fn verify<'t>(
         &'t self,
         compact: &'t str,
+        form: Base64Url,
         clock: &impl Clock,
         budget: &mut Budget,
         signatures: &impl Signatures,
     ) -> Result<(VerifiedJwt, Claims<'t>), VerifyError> {
-        let jws = Jws::parse(compact, &self.wanted, self.profile)?;
+        let jws = Jws::parse(compact, form, &self.wanted, self.profile)?;
         if self.profile == Profile::JwtProxy && jws.kid().is_none() {
             return Err(VerifyError::MissingKid);
         }
@@ -193,7 +194,7 @@ pub struct VerifiedJwt {
 }
 
 impl VerifiedJwt {
-    /// The token as it came: base64url and two dots, so it is safe in a header or a cookie.
+    /// The token as it came: base64url, perhaps padded, and two dots, so it is safe in a header or a cookie.
     #[must_use]
     pub const fn compact(&self) -> &Rc<str> {
         &self.compact

@@ -225,7 +225,7 @@ impl fmt::Display for VerifyError {
                 write!(f, "the token lives from {iat} to {exp}, longer than allowed")
             }
             Self::Malformed(JwsFault::Base64) => {
-                f.write_str("a part of the token is not canonical base64url")
+                f.write_str("a part of the token is not canonical base64url, padded only where its source is")
             }
             Self::Malformed(JwsFault::Critical) => f.write_str("the header has critical parameters"),
             Self::Malformed(JwsFault::Duplicate) => f.write_str("the payload has a member twice"),

@@ -156,7 +156,7 @@ impl Session {
             }
             ReturnAddress::Url(url, origin) => {
                 let is_own = here.origin().as_ref() == Some(&origin);
-                if !is_own && !self.allowed_origins.contains(&origin) {
+                if !is_own && !self.allowed_origins.has(&origin) {
                     return None;
                 }
                 // Of two schemes on one host, both may be ours.

@@ -63,7 +63,7 @@ impl Session {
     #[must_use]
     pub fn attempt(&self, head: &RequestHead<'_>, sources: &TokenSources) -> Attempt {
         let candidates = sources.candidates(head);
-        let cookie = candidates.iter().find(|candidate| candidate.carrier == Carrier::Cookie);
+        let cookie = candidates.iter().find(|own| own.carrier == Carrier::Cookie && own.looks_like_token());
         let page = tag(&sources.without_parameters(head.target()));
         let mut now =
             Refused { count: 1, page, cookie: cookie.map(|own| tag(own.bytes())).unwrap_or_default() };
@@ -109,6 +109,7 @@ impl Session {
             same_site: if own.same_site == SameSite::None { SameSite::None } else { SameSite::Lax },
             secure: Secure::Auto,
             partitioned: own.partitioned,
+            scheme: None,
             max_age: true,
         };
         template.line("", value, Some(seconds), self.here(head).https)

@@ -4,6 +4,7 @@ use super::Session;
 use crate::cookie::{self, Holds, SUFFIXES};
 use crate::http::RequestHead;
 use crate::jwt::{NumericDate, VerifiedJwt};
+use crate::lenient::looks_like_token;
 
 impl Session {
     /// The `Set-Cookie` lines for a verified token, and those that delete what an earlier one left and the browser sent; `None`
@@ -76,12 +77,13 @@ impl Session {
         self.cookie.clear(suffix, self.here(head).https)
     }
 
-    /// What follows our name in that of each cookie that came: of the whole nothing, of a part its number.
+    /// What follows our name in that of each cookie that came: of the whole nothing, of a part its number. What is no token, to
+    /// any reader, is the application's own.
     fn suffixes(&self, head: &RequestHead<'_>) -> Vec<&'static str> {
         let mut suffixes = Vec::new();
         for pair in head.values("cookie").flat_map(cookie::pairs) {
             let suffix = match cookie::holds(pair, &self.cookie.name) {
-                Some(Holds::Token(value)) if !value.is_empty() => "",
+                Some(Holds::Token(value)) if looks_like_token(value) => "",
                 Some(Holds::Part(part)) => part.suffix(),
                 Some(Holds::Token(_)) | None => continue,
             };
@@ -95,12 +97,12 @@ impl Session {
 
 /// A token may still be taken within the clock skew after its `exp`; `Max-Age=0` would delete its cookie.
 fn whole_seconds(seconds: f64) -> u64 {
-    // A cookie of ten years outlives every browser.
-    const LONGEST: u64 = 315_360_000;
+    // Browsers keep no cookie for longer than 400 days (RFC 6265bis section 5.5).
+    const LONGEST: u64 = 34_560_000;
     if seconds < 1.0 {
         return 1;
     }
-    if seconds >= 315_360_000.0 {
+    if seconds >= 34_560_000.0 {
         return LONGEST;
     }
     #[expect(

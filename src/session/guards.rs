@@ -35,7 +35,7 @@ impl Session {
             Site::Unknown => {
                 let here = self.here(head);
                 let is_ours = |(origin, _): (Origin, &str)| {
-                    origin.has_authority(&here.authority) || self.allowed_origins.contains(&origin)
+                    origin.has_authority(&here.authority) || self.allowed_origins.has(&origin)
                 };
                 (carrier == Carrier::Query || Asking::of(head) == Asking::Navigation)
                     && !access::referer(head).is_some_and(is_ours)

@@ -15,6 +15,7 @@ use crate::address::{self, Origin};
 use crate::cookie::CookieTemplate;
 use crate::http::{RequestHead, Response};
 use crate::jwt::{ClaimName, Claims};
+use crate::origins::AllowedOrigins;
 use crate::path::PlainPath;
 
 pub use attempts::Attempt;
@@ -68,7 +69,7 @@ pub struct Session {
     /// The name of the parameter with the return address.
     pub return_param: String,
     /// Origins that may call the endpoints, be returned to, and send unsafe requests.
-    pub allowed_origins: Vec<Origin>,
+    pub allowed_origins: AllowedOrigins,
     /// What a path-stripping ingress took away; none if not written, without a slash at its end.
     pub public_base_path: Option<String>,
     /// The origin that people see, where the request does not tell.

@@ -3,7 +3,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use base64::Engine;
-use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
+use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE, BASE64_URL_SAFE_NO_PAD};
 use ed25519_dalek::Signer as _;
 use hmac::{Hmac, Mac};
 use p256::ecdsa::signature::hazmat::PrehashSigner as _;
@@ -228,9 +228,17 @@ pub fn mint(key: &Key, alg: &str, header: Value, claims: Value) -> String {
 
 /// A token of exactly these bytes, JSON or not.
 pub fn mint_raw(key: &Key, alg: &str, header: &[u8], payload: &[u8]) -> String {
-    let input =
-        format!("{}.{}", BASE64_URL_SAFE_NO_PAD.encode(header), BASE64_URL_SAFE_NO_PAD.encode(payload));
-    let signature = BASE64_URL_SAFE_NO_PAD.encode(key.sign(alg, input.as_bytes()));
+    mint_in(&BASE64_URL_SAFE_NO_PAD, key, alg, header, payload)
+}
+
+/// The same with all parts padded, before it is signed.
+pub fn mint_padded(key: &Key, alg: &str, header: &[u8], payload: &[u8]) -> String {
+    mint_in(&BASE64_URL_SAFE, key, alg, header, payload)
+}
+
+fn mint_in(base64: &impl Engine, key: &Key, alg: &str, header: &[u8], payload: &[u8]) -> String {
+    let input = format!("{}.{}", base64.encode(header), base64.encode(payload));
+    let signature = base64.encode(key.sign(alg, input.as_bytes()));
     format!("{input}.{signature}")
 }
 

@@ -11,7 +11,7 @@ use base64::Engine;
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD as URL_SAFE_NO_PAD};
 use serde_json::{Map, Value, json};
 
-use crate::jwt::{Key, der, mint_raw, now};
+use crate::jwt::{Key, der, mint_padded, mint_raw, now};
 use crate::{each, repository};
 
 /// One case.
@@ -314,7 +314,8 @@ fn token(recipe: &Value, all: &Value, now: u64) -> String {
         key => key_of(&key),
     };
     let sign = pick("sign").as_str().unwrap_or("RS256").to_owned();
-    let token = mint_raw(&key, &sign, &part("header", "raw_header"), &part("claims", "raw_claims"));
+    let mint = if pick("padded") == true { mint_padded } else { mint_raw };
+    let token = mint(&key, &sign, &part("header", "raw_header"), &part("claims", "raw_claims"));
     let token = mangled(token, recipe["mangle"].as_str());
     if recipe["encode_dots"] == true { token.replace('.', "%2E") } else { token }
 }
@@ -392,6 +393,9 @@ fn mangled(token: String, how: Option<&str>) -> String {
         Some("pad_signature") => format!("{token}=="),
         Some("standard_alphabet") => format!("{input}.{}", signature.replace('-', "+").replace('_', "/")),
         Some("two_parts") => input.to_owned(),
+        Some("unpad") => token.replace('=', ""),
+        Some("unpad_signature") => token.trim_end_matches('=').to_owned(),
+        Some("unpad_header") => token.replacen("=.", ".", 1),
         Some("pad_header") => input.replacen('.', "=.", 1) + "." + signature,
         Some("pad_payload") => format!("{input}=.{signature}"),
         Some("space_in_signature") => format!("{input}.{} {}", &signature[..9], &signature[9..]),
