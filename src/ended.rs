@@ -41,12 +41,15 @@ impl Key {
     const ALL: [u8; 16] = [0; 16];
 
     fn of(jwt: &VerifiedJwt) -> Self {
-        let subject = jwt.subject().map_or(Self::NOBODY, |subject| {
-            let provider = u64::try_from(jwt.provider()).unwrap_or_default().to_be_bytes();
-            half(&sha256(&[&provider, subject.as_bytes()].concat()))
+        let [subject, token] = jwt.remembered_as(|| {
+            let subject = jwt.subject().map_or(Self::NOBODY, |subject| {
+                // No realm has a line break, so no two pairs are one text.
+                half(&sha256([jwt.realm(), subject].join("\n").as_bytes()))
+            });
+            let TokenHash(hash) = jwt.hash();
+            [subject, half(&hash)]
         });
-        let TokenHash(hash) = jwt.hash();
-        Self { subject, token: half(&hash) }
+        Self { subject, token }
     }
 
     const fn all_of(subject: [u8; 16]) -> Self {
@@ -69,7 +72,7 @@ pub struct EndedEntry {
 }
 
 /// The first byte of the list: a module of another version has another list.
-const FORMAT: u8 = 3;
+const FORMAT: u8 = 4;
 const ENTRY: usize = 16 + 16 + 8 + 8 + 8;
 
 impl EndedEntry {
@@ -181,20 +184,22 @@ fn add(all: &mut Vec<EndedEntry>, session: &EndedSession, now: u64) {
     }
     all.insert(all.partition_point(|own| own.key < key), EndedEntry { key, until, issued, ended: now });
     let is_nobody = key.subject == Key::NOBODY;
+    // Whoever signs out now is not the one who is forgotten.
+    let is_other = |own: &EndedEntry| own.key != key;
     if is_nobody && of_subject.len() >= EndedSessions::OF_NOBODY {
-        forget_first(all, |own| own.key.subject == Key::NOBODY);
+        forget_first(all, |own| own.key.subject == Key::NOBODY && is_other(own));
     } else if !is_nobody {
         let is_kin = |own: &&EndedEntry| (own.issued == 0) == (issued == 0);
         let kin = all.get(of_subject).unwrap_or_default().iter().filter(is_kin).count();
         // Of tokens without a time of issue no later one could be told apart: those are named, or forgotten.
         if issued == 0 && kin >= EndedSessions::OF_TIMELESS {
-            forget_first(all, |own| own.key.subject == key.subject && own.issued == 0);
+            forget_first(all, |own| own.key.subject == key.subject && own.issued == 0 && is_other(own));
         } else if issued != 0 && kin >= EndedSessions::OF_ONE {
             collapse(all, &key.subject);
         }
     }
     if all.len() > EndedSessions::MOST {
-        make_room(all);
+        make_room(all, &key);
     }
 }
 
@@ -223,7 +228,7 @@ fn collapse(all: &mut Vec<EndedEntry>, subject: &[u8; 16]) {
 
 /// Where there are too many: whoever has most entries has one instead. Where nobody has two, a sign-out must be forgotten, and
 /// it is the one that matters for the shortest time.
-fn make_room(all: &mut Vec<EndedEntry>) {
+fn make_room(all: &mut Vec<EndedEntry>, new: &Key) {
     let runs = all.chunk_by(|a, b| a.key.subject == b.key.subject);
     let runs = runs.filter_map(|run| Some((run.len(), run.first()?.key.subject)));
     let longest = runs.filter(|(length, subject)| *length > 1 && *subject != Key::NOBODY).max();
@@ -231,10 +236,10 @@ fn make_room(all: &mut Vec<EndedEntry>) {
         Some((length, subject)) => {
             collapse(all, &subject);
             if run(all, &subject).len() == length {
-                forget_first(all, |own| own.key.subject == subject);
+                forget_first(all, |own| own.key.subject == subject && own.key != *new);
             }
         }
-        None => forget_first(all, |_| true),
+        None => forget_first(all, |own| own.key != *new),
     }
 }
 
@@ -382,6 +387,9 @@ mod tests {
             list = EndedSessions::merged(&list, &[nobodys(token, 1000.0 + f64::from(token))], at(100.0));
         }
         assert_eq!(entries(&list).len(), EndedSessions::OF_NOBODY + 1);
+        // One that expires before all others is remembered as well.
+        let first = nobodys(5000, 200.0);
+        assert!(has(&EndedSessions::merged(&list, &[first], at(100.0)), &first));
         assert!(has(&list, &mine) && has(&list, &nobodys(2999, 0.0)) && !has(&list, &nobodys(1, 0.0)));
         assert!(!has(&list, &nobodys(0, 0.0)));
     }

@@ -3,7 +3,8 @@
 use crate::access::Asking;
 use crate::ended::EndedSession;
 use crate::http::{RequestHead, Response};
-use crate::jwt::{Budget, Clock, Signatures};
+use crate::judge::Judge;
+use crate::jwt::{Budget, Clock, Signatures, VerifyError};
 use crate::policy::{Decision, Event, Policy, answer, see_other};
 use crate::reply::Rejection;
 use crate::session::{Endpoint, Session};
@@ -29,27 +30,43 @@ impl Policy {
         };
         let response =
             response.with_each("set-cookie", session.end(head)).with("referrer-policy", "no-referrer");
-        let ended =
-            if self.remembers_sign_outs() { self.sessions(head, clock, signatures) } else { Vec::new() };
+        let ended = if self.remembers_sign_outs() {
+            let mut judge = Judge::new(self, head, clock, signatures);
+            let ended = self.sessions(head, &mut judge);
+            if let Some(waits) = judge.waits(head) {
+                return waits;
+            }
+            match ended {
+                Ok(ended) => ended,
+                Err(why) => return self.refuse(Rejection::Token(why), head, false),
+            }
+        } else {
+            Vec::new()
+        };
         answer(session.with_cors(head, response), Event::SignedOut(ended))
     }
 
     /// The sessions of the tokens that a request brings.
-    fn sessions(
+    ///
+    /// # Errors
+    /// What it takes to judge one of them is not there: whoever is told that they are signed out must be.
+    fn sessions<C: Clock, S: Signatures>(
         &self,
         head: &RequestHead<'_>,
-        clock: &impl Clock,
-        signatures: &impl Signatures,
-    ) -> Vec<EndedSession> {
-        let mut budget = head.budget();
-        let candidates = self.sources.candidates(head);
-        let known = candidates
-            .iter()
-            .filter_map(|candidate| self.verify(candidate, clock, &mut budget, signatures).ok());
-        // Those that are known cost no signature, and are bounded as well.
-        known
-            .take(Budget::SIGNATURES.into())
-            .map(|known| EndedSession::of(&known.jwt, self.verifier.end(&known.jwt)))
-            .collect()
+        judge: &mut Judge<'_, C, S>,
+    ) -> Result<Vec<EndedSession>, VerifyError> {
+        let mut ended = Vec::new();
+        for candidate in self.sources.candidates(head) {
+            match judge.verify(&candidate) {
+                Ok(known) => ended.push(EndedSession::of(&known.jwt, self.verifier.end(&known.jwt))),
+                Err(why) if why.is_of_the_proxy() => return Err(why),
+                Err(_) => {}
+            }
+            // Those that are known cost no signature, and are bounded as well.
+            if ended.len() >= Budget::SIGNATURES.into() {
+                break;
+            }
+        }
+        Ok(ended)
     }
 }

@@ -196,6 +196,50 @@ fn a_flood_of_sign_outs_lets_nobody_in_again() {
     assert_eq!(statuses(&place, &issued("alice", FLOOD)), [200; 16]);
 }
 
+/// Whoever is told that they are signed out is: what it takes to know their token is waited for.
+#[test]
+fn a_sign_out_waits_for_what_is_not_there() {
+    let issuer = Issuer::start();
+    let port = issuer.port();
+    let place = Place::start_changed(2, |bootstrap| {
+        let mut config = shipped::plugin_config(bootstrap);
+        let provider = config["providers"][0].as_object_mut().expect("a provider");
+        provider.remove("keys");
+        let remote = |path: &str| {
+            json!({
+                "uri": format!("http://127.0.0.1:{port}{path}"), "cluster": "issuer", "allow_http": true,
+                "refresh_seconds": 1, "timeout_seconds": 1,
+            })
+        };
+        provider.insert("remote_jwks".into(), remote("/certs"));
+        provider.insert("revoked".into(), json!({"remote": remote(LIST)}));
+        shipped::set_plugin_config(bootstrap, &config.to_string());
+        shipped::add_cluster(bootstrap, "issuer", port);
+    });
+    let sign_out = |token: &str| {
+        let answer = place.send("POST", "/jwt/logout", &[("cookie", &cookie(token))], b"");
+        let reason = if answer.status == 204 { Value::Null } else { answer.json()["reason"].clone() };
+        (answer.status, reason, answer.header("set-cookie").is_some())
+    };
+    let of_kid = |key: &str| {
+        let now = i64::try_from(now()).expect("fits");
+        let claims = json!({"iss": "https://login.example.com", "aud": "workspace", "sub": "alice", "exp": now + 3600});
+        mint(&Key::fixed(key), "RS256", json!({"alg": "RS256", "kid": key}), claims)
+    };
+    let (first, second) = (of_kid("a"), of_kid("b"));
+    assert_eq!(sign_out(&first), (503, json!("keys_unavailable"), false));
+    issuer.serve_keys("/certs", &[Key::fixed("a").jwk("a")]);
+    soon("the keys are there", || sign_out(&first) == (503, json!("revocations_unavailable"), false));
+    issuer.serve(LIST, Serve::json(&json!({})));
+    soon("the list is there", || sign_out(&first) == (204, Value::Null, true));
+    // The first request with a new key is a sign-out.
+    issuer.serve_keys("/certs", &[Key::fixed("a").jwk("a"), Key::fixed("b").jwk("b")]);
+    assert_eq!(sign_out(&second), (204, Value::Null, true));
+    soon("every worker knows both", || {
+        [&first, &second].iter().all(|token| statuses(&place, token) == [401; 16])
+    });
+}
+
 fn open(place: &Place, token: &str) -> TcpStream {
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, place.port)).expect("a connection");
     let head = format!(

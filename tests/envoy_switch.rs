@@ -397,3 +397,43 @@ fn configurations_with_equal_providers_fetch_once() {
     let (needed, asked) = (fetches(2, began), issuer.requests("/a"));
     assert!(needed.contains(&asked), "once for each VM, whatever workers and configurations it has: {asked}");
 }
+
+/// A key that is rolled, or somebody else who is revoked, lets nobody in again who signed out.
+#[test]
+fn a_sign_out_holds_in_every_configuration_of_the_vm() {
+    let issuer = Issuer::start();
+    let config = shipped::plugin_config(&shipped::bootstrap("envoy.yaml"));
+    let changed = |change: fn(&mut Value)| {
+        let mut config = config.clone();
+        change(&mut config["providers"][0]);
+        config
+    };
+    let rolled = changed(|provider| {
+        let key = json!({"pem": Key::fixed("b").public_pem()});
+        provider["keys"].as_array_mut().unwrap().push(key);
+    });
+    let revoking = changed(|provider| provider["revoked"] = json!({"subjects": ["mallory"]}));
+    let renamed = changed(|provider| provider["name"] = json!("other"));
+    let (envoy, _upstream) = neighbours(
+        &issuer,
+        &[
+            ("one", "one", config.clone()),
+            ("rolled", "one", rolled),
+            ("revoking", "one", revoking),
+            ("renamed", "one", renamed),
+            ("apart", "apart", config.clone()),
+        ],
+    );
+    let [token, ..] = tokens();
+    let header = bearer(&token);
+    let ask = |listener: &str, method: &str, path: &str| {
+        let headers = [("authorization", header.as_bytes()), ("sec-fetch-site", b"same-origin")];
+        request(envoy.port(listener), method, path, &headers, b"").status
+    };
+    let all = ["one", "rolled", "revoking", "renamed", "apart"];
+    assert_eq!(all.map(|listener| ask(listener, "GET", "/app")), [200; 5]);
+    assert_eq!(ask("one", "POST", "/jwt/logout"), 204);
+    soon("every worker knows", || {
+        (0..16).all(|_| all.map(|listener| ask(listener, "GET", "/app")) == [401, 401, 401, 401, 200])
+    });
+}

@@ -96,6 +96,7 @@ fn provider(
         return fields.refuse("require_exp", "`max_ttl_seconds` needs `exp`; leave out one of the two");
     }
     let provider = Provider {
+        realm: issuer.as_deref().unwrap_or(&name).into(),
         name,
         issuer: issuer_name,
         audiences: fields.read("audiences", audiences)?,

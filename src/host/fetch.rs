@@ -96,7 +96,7 @@ impl Fetcher {
                 continue;
             }
             desk.policy.feeds().note(number, claimed);
-            desk.neighbours.call(desk.shared);
+            desk.neighbours.call();
             let found = self.found.get(number).and_then(|found| found.try_borrow().ok()?.clone());
             let asked = match (&feed.source, found) {
                 (Source::At(uri), _) => self.ask(number, feed, uri, &feed.cluster, false),
@@ -216,7 +216,7 @@ impl Fetcher {
         if !is_same {
             info!("jwtproxy: {} were fetched", feed.name);
         }
-        desk.neighbours.call(desk.shared);
+        desk.neighbours.call();
         Ok(())
     }
 
@@ -238,7 +238,7 @@ impl Fetcher {
         } else {
             warn!("jwtproxy: {} could not be fetched ({why}), and there are none yet", feed.name);
         }
-        desk.neighbours.call(desk.shared);
+        desk.neighbours.call();
     }
 }
 

@@ -1,4 +1,4 @@
-//! What workers with equal providers do together: fetch, and know which sessions ended.
+//! What workers do together: those with equal providers fetch, and all know which sessions ended.
 
 use std::cell::RefCell;
 
@@ -15,9 +15,12 @@ use crate::policy::Policy;
 const ENDED: &str = "ended";
 const ENDED_STAMP: &str = "ended.stamp";
 
-/// What workers with equal providers do together.
+/// What workers do together.
 pub(super) struct Fleet {
+    /// Of those with equal providers.
     pub shared: Shared,
+    /// Of all: a session that ended stays so when the configuration changes, for both of them.
+    of_all: Shared,
     pub neighbours: Neighbours,
     pub fetcher: Fetcher,
     /// What tells the list of ended sessions that is known from a later one.
@@ -32,13 +35,13 @@ impl Fleet {
         if policy.feeds().iter().next().is_none() && !policy.remembers_sign_outs() {
             return None;
         }
-        let shared = Shared::new(policy.fingerprint());
-        let neighbours = Neighbours::new(&shared);
+        let (shared, of_all) = (Shared::of(policy.fingerprint()), Shared::of_all());
         let fetcher = Fetcher::new(policy, &shared);
         if policy.remembers_sign_outs() {
-            shared.create(ENDED, EndedSessions::EMPTY);
+            of_all.create(ENDED, EndedSessions::EMPTY);
         }
-        Some(Self { shared, neighbours, fetcher, stamp: RefCell::default(), ended: RefCell::default() })
+        let (neighbours, stamp, ended) = (Neighbours::new(), RefCell::default(), RefCell::default());
+        Some(Self { shared, of_all, neighbours, fetcher, stamp, ended })
     }
 }
 
@@ -54,9 +57,9 @@ impl Filter {
             return;
         }
         let now = self.clock.now();
-        fleet.shared.update(ENDED, |list| EndedSessions::merged(list, sessions, now));
-        fleet.shared.write(ENDED_STAMP, &shared::stamp());
-        fleet.neighbours.call(&fleet.shared);
+        fleet.of_all.update(ENDED, |list| EndedSessions::merged(list, sessions, now));
+        fleet.of_all.write(ENDED_STAMP, &shared::stamp());
+        fleet.neighbours.call();
         self.follow_sign_outs(fleet);
         // Their streams end with the next tick: now it is a request that is spoken for.
         self.hurry();
@@ -71,9 +74,9 @@ impl Filter {
         else {
             return;
         };
-        let current = fleet.shared.read(ENDED_STAMP).0.unwrap_or_default();
+        let current = fleet.of_all.read(ENDED_STAMP).0.unwrap_or_default();
         if current != *stamp {
-            let list = fleet.shared.read(ENDED).0.unwrap_or_default();
+            let list = fleet.of_all.read(ENDED).0.unwrap_or_default();
             ended.extend(self.policy.note_ended(&list));
             *stamp = current;
         }

@@ -31,8 +31,12 @@ pub(super) fn hold() -> Option<()> {
     Some(())
 }
 
-/// Gives both back to a request that was held, and to its fields. `None` if the host fails.
+/// Gives both back to a request that was held, and to its fields. `None` if the host fails, or if somebody else gave it another
+/// path or method: then it went on, and whoever serves it must not lose them.
 pub(super) fn release(fields: &mut Vec<Field>) -> Option<()> {
+    if PUT_AWAY.iter().any(|(name, _)| fields.iter().any(|(own, _)| own == name)) {
+        return None;
+    }
     for (name, away) in PUT_AWAY {
         let at = fields.iter().position(|(own, _)| own == away)?;
         let (_, value) = fields.remove(at);
@@ -122,15 +126,18 @@ impl HeldRequests {
     /// The most that the host holds of their bodies, in bytes. Envoy limits each one
     /// (`per_connection_buffer_limit_bytes`), not all together.
     const MOST_BYTES: usize = 16 * 1024 * 1024;
+    /// So many forms that made room may wait for their answer: more come faster than they can be answered.
+    const MOST_LATE: usize = 256;
 
     /// None: too many wait already. Of these, the form that has waited longest makes room: an honest one is complete within
     /// moments.
     pub(super) fn add(&self, id: u32, stage: Stage) -> Option<Rc<Held>> {
         let mut all = self.all.try_borrow_mut().ok()?;
         if self.count.get() >= Self::MOST {
+            let mut ready = self.ready.try_borrow_mut().ok().filter(|ready| ready.len() < Self::MOST_LATE)?;
             let oldest = all.iter().find(|held| held.stage.get() == Stage::Form)?;
             oldest.stage.set(Stage::Late);
-            self.ready.try_borrow_mut().ok()?.push_back(Rc::clone(oldest));
+            ready.push_back(Rc::clone(oldest));
         }
         // Those that are gone leave when they are as many as those that wait: at that pace it costs each of them little.
         if all.len() >= self.count.get().saturating_mul(2).saturating_add(64) {

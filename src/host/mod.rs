@@ -111,7 +111,7 @@ impl RootContext for Root {
             fleet,
         };
         if let Some(fleet) = &filter.fleet {
-            fleet.neighbours.announce(&fleet.shared, filter.clock.now());
+            fleet.neighbours.announce(filter.clock.now());
             // What others fetched before is there at once.
             fleet.fetcher.follow(&filter.desk(fleet), |_| {});
             filter.follow_sign_outs(fleet);
@@ -126,7 +126,7 @@ impl RootContext for Root {
         let Some(filter) = &self.filter else { return };
         filter.clock.tick();
         if let Some(fleet) = &filter.fleet {
-            fleet.neighbours.announce(&fleet.shared, filter.clock.now());
+            fleet.neighbours.announce(filter.clock.now());
             let desk = filter.desk(fleet);
             fleet.fetcher.follow(&desk, |feed| filter.held.wake(feed));
             // The root asks, before it speaks for any request: an answer for that one would be lost with it.

@@ -10,14 +10,20 @@ use proxy_wasm::types::Status;
 use crate::http::hex;
 use crate::jwt::NumericDate;
 
-/// The memory that workers with equal providers share: values by name, as plugins of the same VM see them, too.
+/// Memory that workers share: values by name, as plugins of the same VM see them, too.
 pub(super) struct Shared {
     prefix: String,
 }
 
 impl Shared {
-    pub(super) fn new(fingerprint: &[u8; 32]) -> Self {
+    /// That of workers with equal providers.
+    pub(super) fn of(fingerprint: &[u8; 32]) -> Self {
         Self { prefix: format!("jwtproxy.{}", hex(fingerprint)) }
+    }
+
+    /// That of all workers, those of a configuration that is going included.
+    pub(super) fn of_all() -> Self {
+        Self { prefix: "jwtproxy".to_owned() }
     }
 
     /// A value, and the version by which it can be replaced.
@@ -60,8 +66,9 @@ impl Shared {
     }
 }
 
-/// The workers that share a memory. Each has a queue, by which the others call it.
+/// All workers. Each has a queue, by which the others call it.
 pub(super) struct Neighbours {
+    shared: Shared,
     own: Option<u32>,
     announced: Cell<f64>,
 }
@@ -72,22 +79,24 @@ const LIST: &str = "queues";
 /// So often each tells that it is still there, and for so long the others believe it, in seconds.
 const ANNOUNCE: f64 = 300.0;
 const BELIEVE: f64 = 1000.0;
-const MOST: usize = 256;
+const MOST: usize = 1024;
 
 impl Neighbours {
     /// Makes the queue of this worker. Its name is nobody else's: the one who registers a name last gets its calls.
-    pub(super) fn new(shared: &Shared) -> Self {
+    pub(super) fn new() -> Self {
+        let shared = Shared::of_all();
         let name = shared.name(&format!("queue.{:x}", chance_bits()));
         shared.create(LIST, &[]);
-        Self { own: hostcalls::register_shared_queue(&name).ok(), announced: Cell::new(0.0) }
+        let own = hostcalls::register_shared_queue(&name).ok();
+        Self { shared, own, announced: Cell::new(0.0) }
     }
 
     /// Tells the others of this worker, now and then.
-    pub(super) fn announce(&self, shared: &Shared, now: NumericDate) {
+    pub(super) fn announce(&self, now: NumericDate) {
         let now = now.seconds();
         let Some(own) = self.own.filter(|_| self.announced.get() + ANNOUNCE <= now) else { return };
         self.announced.set(now);
-        shared.update(LIST, |list| {
+        self.shared.update(LIST, |list| {
             let mut list: Vec<(u32, f64)> = entries(list).collect();
             list.retain(|(queue, seen)| *queue != own && *seen + BELIEVE > now);
             list.push((own, now));
@@ -100,8 +109,8 @@ impl Neighbours {
     }
 
     /// Makes the others look at what is shared.
-    pub(super) fn call(&self, shared: &Shared) {
-        let list = shared.read(LIST).0.unwrap_or_default();
+    pub(super) fn call(&self) {
+        let list = self.shared.read(LIST).0.unwrap_or_default();
         for (queue, _) in entries(&list).filter(|(queue, _)| Some(*queue) != self.own) {
             // The SDK cannot tell an empty message from an empty queue.
             let _ = hostcalls::enqueue_shared_queue(queue, Some(b"!"));

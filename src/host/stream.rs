@@ -368,7 +368,7 @@ impl Filter {
     /// Warns of what every worker will see, in one of them.
     fn warn_once(&self, warning: &str) {
         const WARNED: &str = "warned";
-        let shared = Shared::new(self.policy.fingerprint());
+        let shared = Shared::of(self.policy.fingerprint());
         if shared.read(WARNED).0.is_none() {
             shared.write(WARNED, b"1");
             warn!("jwtproxy: {warning}");

@@ -1,5 +1,7 @@
 //! Who may issue tokens, and what their claims must say.
 
+use std::rc::Rc;
+
 use serde_json::Value;
 
 use super::claims::Claim;
@@ -37,6 +39,9 @@ pub struct Provider {
     pub name: String,
     /// The `iss` of its tokens.
     pub issuer: Issuer,
+    /// What its subjects are unique in: the issuer as it is written, or its name. It stays the same when anything else of it
+    /// changes.
+    pub realm: Rc<str>,
     /// One of these must be in `aud`; none: not checked.
     pub audiences: Option<Vec<String>>,
     /// The claim that says whom a token is about.

@@ -1,5 +1,6 @@
 //! The judgement of one token.
 
+use std::cell::OnceCell;
 use std::rc::Rc;
 
 use serde_json::Value;
@@ -120,6 +121,8 @@ impl Verifier {
                     let jwt = VerifiedJwt {
                         compact: compact.into(),
                         provider: index,
+                        realm: Rc::clone(&provider.realm),
+                        remembered_as: OnceCell::new(),
                         subject: text(&claims, &provider.subject_claim),
                         jti: text(&claims, &"jti".into()),
                         kid,
@@ -187,6 +190,8 @@ impl Verifier {
 pub struct VerifiedJwt {
     compact: Rc<str>,
     provider: usize,
+    realm: Rc<str>,
+    remembered_as: OnceCell<[[u8; 16]; 2]>,
     subject: Option<String>,
     jti: Option<String>,
     kid: Option<String>,
@@ -204,6 +209,17 @@ impl VerifiedJwt {
     #[must_use]
     pub const fn provider(&self) -> usize {
         self.provider
+    }
+
+    /// What its subject is unique in: the issuer, or the provider where that has no name for it.
+    #[must_use]
+    pub fn realm(&self) -> &str {
+        &self.realm
+    }
+
+    /// What it is remembered as, which is computed once: it takes two hashes.
+    pub(crate) fn remembered_as(&self, compute: impl FnOnce() -> [[u8; 16]; 2]) -> [[u8; 16]; 2] {
+        *self.remembered_as.get_or_init(compute)
     }
 
     /// When it expires; none: never.
