@@ -58,8 +58,7 @@ impl Policy {
                 let came_back = matches!(attempt, Some(Attempt::Again));
                 let clean = self.sources.target_without_tokens(head);
                 let address = (clean != head.target()).then(|| session.clean_location(&clean));
-                let page = access::referer(head).map(|(origin, _)| origin);
-                let may_frame = session.allowed_origins.ancestors(page.as_ref());
+                let may_frame = Some(&session.allowed_origins);
                 let help = Help { way_out, address, came_back, may_frame };
                 (rejection.answer(by, head, &help), None)
             }

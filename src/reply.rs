@@ -6,9 +6,10 @@ use std::fmt;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::access::Asking;
+use crate::access::{self, Asking};
 use crate::http::{GrpcStatus, RequestHead, Response};
 use crate::jwt::VerifyError;
+use crate::origins::AllowedOrigins;
 use crate::page::{Frames, Opens, Page, request_id};
 
 /// Why a request is not forwarded. `Display` is the line for the operator's log.
@@ -229,7 +230,7 @@ impl Rejection {
 
     /// Answers one who is not led to a login page: with a page, a problem document (RFC 9457) or a gRPC status.
     #[must_use]
-    pub fn answer(&self, asking: Asking, head: &RequestHead<'_>, help: &Help) -> Response {
+    pub fn answer(&self, asking: Asking, head: &RequestHead<'_>, help: &Help<'_>) -> Response {
         let mut response = Response::new(self.status());
         if let Some(challenge) = self.challenge() {
             response = response.with("www-authenticate", challenge);
@@ -268,7 +269,7 @@ impl Rejection {
         response.with("grpc-status", code).with("grpc-message", self.sentence())
     }
 
-    fn page(&self, response: Response, head: &RequestHead<'_>, help: &Help) -> Response {
+    fn page(&self, response: Response, head: &RequestHead<'_>, help: &Help<'_>) -> Response {
         let words = match self {
             Self::CookieBlocked => "Open it in a window of its own",
             Self::OtherSession => "Sign in as the other person",
@@ -306,10 +307,12 @@ impl Rejection {
         };
         // A click in a frame of another site could replace the session.
         // Over plain http the click is known as ours by its Referer alone.
+        let framing = access::referer(head).map(|(origin, _)| origin);
+        let ancestors = help.may_frame.map(|own| own.ancestors(framing.as_ref())).unwrap_or_default();
         let (frames, referrer) = if self.asks() {
             (Frames::Nobody, "same-origin")
         } else {
-            (Frames::Ours(&help.may_frame), "no-referrer")
+            (Frames::Ours(&ancestors), "no-referrer")
         };
         let page = Page {
             title: self.title(),
@@ -326,15 +329,15 @@ impl Rejection {
 
 /// What a refusal offers beside its reason.
 #[derive(Clone, Debug, Default)]
-pub struct Help {
+pub struct Help<'h> {
     /// Where the person behind it can sign in, or confirm that they want to.
     pub way_out: Option<String>,
     /// The address of the request without its tokens, if it had any.
     pub address: Option<String>,
     /// Whether they were there already.
     pub came_back: bool,
-    /// Who may show the page in a frame, beside its own origin: each behind a space.
-    pub may_frame: String,
+    /// Who may show the page in a frame, beside its own origin.
+    pub may_frame: Option<&'h AllowedOrigins>,
 }
 
 impl fmt::Display for Rejection {
