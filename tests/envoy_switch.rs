@@ -402,7 +402,8 @@ fn configurations_with_equal_providers_fetch_once() {
 #[test]
 fn a_sign_out_holds_in_every_configuration_of_the_vm() {
     let issuer = Issuer::start();
-    let config = shipped::plugin_config(&shipped::bootstrap("envoy.yaml"));
+    let mut config = shipped::plugin_config(&shipped::bootstrap("envoy.yaml"));
+    config["providers"][0]["keys"] = json!([{"pem": Key::fixed("a").public_pem()}]);
     let changed = |change: fn(&mut Value)| {
         let mut config = config.clone();
         change(&mut config["providers"][0]);
