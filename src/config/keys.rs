@@ -10,7 +10,8 @@ use super::error::{ConfigError, Result};
 use super::reader::Node;
 use super::secrets;
 use crate::jwt::{
-    Algorithm, Json, JwkFault, Key, KeyFault, KeyUse, Secret, VerifyingKey, jwk, key_type, secret_jwk,
+    Algorithm, Json, JwkFault, Key, KeyFault, KeyUse, Secret, SkippedKey, VerifyingKey, jwk, key_type,
+    secret_jwk,
 };
 
 /// Padded or not.
@@ -185,7 +186,11 @@ impl Bound {
             let Some(members) = key.as_object() else {
                 return Err(ConfigError::new(path, "write an object"));
             };
-            let mut skip = |why: String| reading.warnings.push(format!("{path}: skipped, {why}"));
+            let mut skip = |why: String| {
+                reading.warnings.push(format!("{path}: skipped, {why}"));
+                let kid = members.get("kid").and_then(Value::as_str).map(str::to_owned);
+                reading.skipped.push(SkippedKey::new(kid, format!("{path}: {why}")));
+            };
             let other_type = key_type(members)
                 .is_ok_and(|kty| !self.algorithms.iter().any(|algorithm| algorithm.key_type() == kty));
             match jwk(members) {
@@ -208,7 +213,7 @@ impl Bound {
                     | JwkFault::Key(KeyFault::Curve | KeyFault::Type)),
                 ) => skip(fault.to_string()),
                 Err(fault) if other_type => skip(fault.to_string()),
-                Err(fault @ (JwkFault::Key(_) | JwkFault::Member(_))) => {
+                Err(fault @ (JwkFault::Key(_) | JwkFault::Member(_) | JwkFault::OtherCertificate)) => {
                     return Err(ConfigError::new(path, fault.to_string()));
                 }
             }
@@ -227,9 +232,11 @@ impl Bound {
 fn misplaced(fault: &JwkFault) -> String {
     match fault {
         JwkFault::Secret => format!("{fault}; write it as `secret_base64`, which takes {{env: NAME}}, too"),
-        JwkFault::Algorithm | JwkFault::Key(_) | JwkFault::Member(_) | JwkFault::NotForSignatures(_) => {
-            fault.to_string()
-        }
+        JwkFault::Algorithm
+        | JwkFault::Key(_)
+        | JwkFault::Member(_)
+        | JwkFault::NotForSignatures(_)
+        | JwkFault::OtherCertificate => fault.to_string(),
     }
 }
 

@@ -21,8 +21,8 @@ mod verify_error;
 
 pub use algorithm::{Algorithm, Hash, sha256};
 pub use claims::{Claims, Clock, NumericDate};
-pub use fetched::FetchedKeys;
-pub use json::{Json, same_json};
+pub use fetched::{FetchedKeys, SkippedKey, Skipping};
+pub use json::{Json, is_duplicate, same_json};
 pub use jwk::{JwkFault, KeyUse, jwk, key_type, secret_jwk};
 pub use jwk_set::{JwkSet, JwkSetFault, jwk_set};
 pub use jws::{Genuine, Jws, JwsFault, Wanted};
