@@ -84,6 +84,7 @@ pub fn env() -> Vec<(&'static str, String)> {
         ("TABLE_WRAPPED_DER", body(&key.public_pem())),
         ("TABLE_EC_PEM", Key::fixed("p256").public_pem()),
         ("TABLE_SECRET", BASE64_STANDARD.encode(Key::fixed("secret64").raw())),
+        ("TABLE_SECRET_TEXT", "super-secret-jwt-token-with-at-least-32-characters-long".into()),
         ("TABLE_SECRET_OF_A_PEM", BASE64_STANDARD.encode(key.public_pem())),
         ("TABLE_SECRET_JWK", Key::fixed("secret64").jwk("s").to_string()),
     ]
