@@ -198,7 +198,8 @@ fn message(rejection: &Rejection) -> String {
                 | JwsFault::Critical
                 | JwsFault::Duplicate
                 | JwsFault::Form
-                | JwsFault::Header,
+                | JwsFault::Header
+                | JwsFault::Kid(_),
             ) => "Could not parse JWT",
             VerifyError::MissingKid => "Missing 'kid' claim",
             VerifyError::NotYetValid { .. } => "Missing or invalid 'nbf' claim",

@@ -67,6 +67,12 @@ impl Rejection {
         }
     }
 
+    /// Whether it is a fault of ours that the log should tell of, and did not yet.
+    #[must_use]
+    pub fn is_news(&self) -> bool {
+        matches!(self, Self::Token(fault) if fault.is_news())
+    }
+
     /// Whether other credentials would help.
     #[must_use]
     pub const fn is_about_credentials(&self) -> bool {

@@ -127,3 +127,42 @@ fn a_cookie_that_does_not_come_to_an_endpoint_is_warned_of() {
         assert_eq!(warnings(session.clone()), "", "{session}");
     }
 }
+
+/// A secret that was hardly made by base64 loads, and the operator hears how it was read.
+#[test]
+fn text_that_is_written_as_base64_is_warned_of() {
+    let warnings = |form: &str, secret: &str| {
+        let config =
+            json!({"providers": [{"keys": [{form: secret}], "algorithms": ["HS256"]}], "session": {}});
+        load(config.to_string().as_bytes()).unwrap().warnings().join("\n")
+    };
+    let hex = "a1b2c3d4e5f60718293a4b5c6d7e8f90a1b2c3d4e5f60718293a4b5c6d7e8f90";
+    let found = warnings("secret_base64", hex);
+    assert_eq!(
+        found,
+        "providers[0].keys[0].secret_base64: 64 hex digits were read as base64 of 48 bytes; if the issuer signs with the text \
+         as it stands, write `secret_text`"
+    );
+    for words in [
+        hex.to_uppercase().as_str(),
+        "super-secret-jwt-token-with-at-least-32-characters-long",
+        "TheQuickBrownFoxJumpsOverTheLazyDogAndThenSleepsTillNoon",
+        "The 1 quick brown fox jumps over the lazy dog and naps",
+    ] {
+        assert!(warnings("secret_base64", words).contains("were read as base64 of "), "{words}");
+    }
+    for (form, secret) in [
+        ("secret_base64", "kQ3vF0m9Zt1xYw2LrB7sHn5uJc8dPa6gTe4iOoKqXyU="),
+        ("secret_base64", "kQ3vF0m9Zt1xYw2LrB7s\nHn5uJc8dPa6gTe4iOoKqXyU="),
+        ("secret_base64", "c3VwZXItc2VjcmV0LWp3dC10b2tlbi13aXRoLWF0LWxlYXN0LTMyLWNoYXJhY3RlcnMtbG9uZw"),
+        ("secret_text", hex),
+        ("secret_text", "super-secret-jwt-token-with-at-least-32-characters-long"),
+    ] {
+        assert_eq!(warnings(form, secret), "", "{secret}");
+    }
+    let found = warnings("secret_text", &format!("{hex}\n"));
+    assert_eq!(
+        found,
+        "providers[0].keys[0].secret_text: white space at its begin or end is a part of this secret"
+    );
+}

@@ -21,6 +21,7 @@ use rig::issuer::{Issuer, Serve};
 use rig::jwt::{Key, mint, now};
 use rig::place::{Place, TICK, bearer, bytes, seen};
 use rig::shipped;
+use rig::table::filled;
 use rig::time::{fetches, soon};
 use serde_json::{Value, json};
 
@@ -307,6 +308,20 @@ fn a_broken_answer_never_replaces_good_keys() {
             Serve::Body("{\"keys\": [{\"kty\": \"oct\", \"k\": \"AAAA\"}]}".into(), vec![]),
             "no key of the set can be used",
         ),
+        (
+            Serve::Bytes(b"\x1f\x8b\x08\0".to_vec(), vec![("content-encoding", "gzip")]),
+            "it is compressed, though nobody asked for that, and is not unpacked; content-type: none, content-encoding: gzip",
+        ),
+        (
+            Serve::Body("<!doctype html>".into(), vec![("content-type", "text/html; charset=utf-8")]),
+            "it is a page (HTML or XML), and no JSON; content-type: text/html; charset=utf-8, content-encoding: none",
+        ),
+        (
+            Serve::Body(Key::fixed("a").public_pem(), vec![("content-type", "application/x-pem-file")]),
+            "it is PEM; keys are fetched as a JWK Set, and PEM is written in `keys`; content-type: application/x-pem-file",
+        ),
+        (Serve::Bytes(b"\xef\xbb\xbf{\"keys\": []}".to_vec(), vec![]), "byte order mark"),
+        (Serve::Body("{\"keys\": [], \"keys\": []}".into(), vec![]), "it has a member twice"),
         (Serve::Redirect("/elsewhere"), "status 302"),
         (Serve::Drip(Duration::from_millis(50)), "the answer broke off"),
         (Serve::Status(404), "status 404"),
@@ -328,6 +343,60 @@ fn a_broken_answer_never_replaces_good_keys() {
     soon("the new key is there", || ask(&place, &token("b", "2")).status == 200);
     sleep(TICK);
     assert_eq!(counter(&place, "jwks_keys_skipped"), 2);
+    // Whoever has a token of one is told in the log; once for each worker, not for each token.
+    for _ in 0..20 {
+        is_refused(&ask(&place, &token("a", "9")), 401, "unknown_key");
+    }
+    let told = "the key with the kid of the token is skipped since ";
+    let log = place.envoy.log_with(told);
+    assert!(log.contains("kid 9: an RSA key of 1024 bits is too short"), "{log}");
+    let warned = |line: &&str| line.contains(told) && line.contains("[warning]");
+    assert!((1..=2).contains(&place.envoy.log().lines().filter(warned).count()), "{}", place.envoy.log());
+}
+
+/// What issuers write that is not quite what the RFCs say; one set of all.
+#[test]
+fn keys_of_an_issuer_are_read_leniently() {
+    let rows = [
+        ("a", "RS256", json!({"key_ops": [], "oth": [], "x5c": []})),
+        ("a", "RS256", json!({"use": null, "alg": null, "d": null, "p": "", "x5t": ""})),
+        ("a", "RS256", json!({"use": "jwt-svid"})),
+        ("a", "RS256", json!({"n": "$padded", "e": "$wrapped"})),
+        ("a", "RS256", json!({"n": "$wrapped", "e": "$a_zero_before"})),
+        ("a", "RS256", json!({"n": null, "e": "$none", "x5c": "$x5c"})),
+        ("p256_short_x", "ES256", json!({"x": "$stripped"})),
+        ("p256_short_y", "ES256", json!({"y": "$stripped"})),
+        ("p256", "ES256", json!({"x": "$a_zero_before", "y": "$padded"})),
+        ("p256", "ES256", json!({"x": "$none", "y": "$none", "x5c": "$x5c"})),
+        ("p384", "ES384", json!({"x": "$a_zero_before", "y": "$a_zero_before", "use": "jwt-svid"})),
+        ("p521_b", "ES512", json!({"x": "$stripped", "y": "$stripped"})),
+        ("ed25519", "EdDSA", json!({"x": "$padded", "d": null})),
+        ("ed25519", "EdDSA", json!({"x": "", "x5c": "$x5c"})),
+    ];
+    let keys = rows.iter().enumerate().map(|(kid, (key, _, changes))| {
+        let mut jwk = filled(&json!({"$jwk_with": [key, changes]}), now());
+        jwk["kid"] = json!(kid.to_string());
+        jwk
+    });
+    let issuer = Issuer::start();
+    issuer.serve(JWKS, Serve::json(&json!({"keys": keys.chain([Value::Null]).collect::<Vec<_>>()})));
+    let place = Place::start_changed(2, |bootstrap| {
+        with_issuer(bootstrap, issuer.port(), &json!({}));
+        let mut config = shipped::plugin_config(bootstrap);
+        config["providers"][0]["algorithms"] = json!(["RS256", "ES256", "ES384", "ES512", "EdDSA"]);
+        shipped::set_plugin_config(bootstrap, &config.to_string());
+    });
+    let exp = i64::try_from(now()).expect("fits") + 3600;
+    for (kid, (key, alg, changes)) in rows.iter().enumerate() {
+        let claims =
+            json!({"iss": "https://login.example.com", "aud": "workspace", "sub": "alice", "exp": exp});
+        let header = json!({"alg": alg, "kid": kid.to_string()});
+        let found = ask(&place, &mint(&Key::fixed(key), alg, header, claims));
+        assert_eq!(found.status, 200, "{key} {changes}: {found:?}");
+    }
+    place.envoy.log_with("skipped, keys[14]: it is no object");
+    sleep(TICK);
+    assert_eq!(counter(&place, "jwks_keys_skipped"), 1);
 }
 
 #[test]
@@ -364,7 +433,12 @@ fn keys_are_found_by_discovery() {
         mint(&Key::fixed(key), "RS256", json!({"alg": "RS256", "kid": kid}), claims)
     };
     is_refused(&ask(&place, &of("a", "1")), 503, "keys_unavailable");
-    place.envoy.log_with("not that of the provider's issuer");
+    place
+        .envoy
+        .log_with(&format!("not that of the provider's issuer `{name}`, but of `http://evil.example`"));
+    let slash = json!({"issuer": format!("{name}/"), "jwks_uri": jwks_uri});
+    issuer.serve(document, Serve::json(&slash));
+    place.envoy.log_with(&format!("`{name}`, but of `{name}/`: they differ by a slash"));
     let elsewhere = json!({"issuer": name, "jwks_uri": "http://127.0.0.2:1/certs"});
     issuer.serve(document, Serve::json(&elsewhere));
     place.envoy.log_with("`jwks_cluster` must lead");

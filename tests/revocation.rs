@@ -142,7 +142,7 @@ fn a_list_that_is_fetched_holds_for_tokens_that_are_known() {
     assert_eq!(judge(&policy, &alice, NOW), "waits");
     policy.feeds().note(0, failed());
     assert_eq!(judge(&policy, &alice, NOW), "revocations_unavailable");
-    policy.take(0, b"{}").expect("a list");
+    policy.take(0, b"{}", at(NOW)).expect("a list");
     assert_eq!(judge(&policy, &alice, NOW), "forwarded");
     for (list, verdict) in [
         (json!({"subjects": ["alice"]}), "token_revoked"),
@@ -152,17 +152,17 @@ fn a_list_that_is_fetched_holds_for_tokens_that_are_known() {
         (json!({"issued_before": {"alice": 1_699_999_001}}), "token_revoked"),
         (json!({"issued_before": {"alice": 1_699_999_000}}), "forwarded"),
     ] {
-        policy.take(0, list.to_string().as_bytes()).expect("a list");
+        policy.take(0, list.to_string().as_bytes(), at(NOW)).expect("a list");
         assert_eq!(judge(&policy, &alice, NOW), verdict, "{list}");
     }
     // What is no list changes nothing.
     for broken in
         ["", "[]", "{\"subject\": [\"alice\"]}", "{\"subjects\": \"alice\"}", "{\"jti\": [], \"jti\": []}"]
     {
-        assert!(policy.take(0, broken.as_bytes()).is_err(), "{broken}");
+        assert!(policy.take(0, broken.as_bytes(), at(NOW)).is_err(), "{broken}");
         assert_eq!(judge(&policy, &alice, NOW), "forwarded");
     }
-    assert!(policy.take(1, b"{}").is_err());
+    assert!(policy.take(1, b"{}", at(NOW)).is_err());
 }
 
 #[test]
@@ -172,7 +172,7 @@ fn where_the_list_is_optional_nobody_waits_for_it() {
     let policy = policy(&provider);
     let alice = token(rs256(), &json!({}));
     assert_eq!(judge(&policy, &alice, NOW), "forwarded");
-    policy.take(0, b"{\"subjects\": [\"alice\"]}").expect("a list");
+    policy.take(0, b"{\"subjects\": [\"alice\"]}", at(NOW)).expect("a list");
     assert_eq!(judge(&policy, &alice, NOW), "token_revoked");
 }
 
@@ -207,14 +207,14 @@ fn a_key_that_is_not_known_is_waited_for_once() {
     assert_eq!(judge(&policy, &token(rs256(), &json!({"iss": "j"})), NOW), "unknown_issuer");
 
     let record = failed().succeeded(at(NOW), 300.0, true);
-    policy.take(0, keys(&["1"]).as_bytes()).expect("keys");
+    policy.take(0, keys(&["1"]).as_bytes(), at(NOW)).expect("keys");
     policy.feeds().note(0, record);
     assert_eq!(judge(&policy, &old, NOW), "forwarded");
     assert_eq!(judge(&policy, &new, NOW + 1.0), "waits");
     let asking = record.claimed(at(NOW + 1.0), Occasion::Need, 6.0).expect("nobody asks");
     policy.feeds().note(0, asking);
     assert_eq!(judge(&policy, &new, NOW + 1.1), "waits");
-    policy.take(0, keys(&["1", "2"]).as_bytes()).expect("keys");
+    policy.take(0, keys(&["1", "2"]).as_bytes(), at(NOW)).expect("keys");
     policy.feeds().note(0, asking.succeeded(at(NOW + 1.2), 300.0, true));
     assert_eq!(judge(&policy, &new, NOW + 1.2), "forwarded");
     let unknown = token(json!({"alg": "RS256", "kid": "3"}), &json!({}));
@@ -226,7 +226,7 @@ fn a_key_that_is_not_known_is_waited_for_once() {
         mint(&Key::fixed("b"), "RS256", json!({"alg": "RS256"}), json!({"iss": "i", "exp": 1_700_003_600}));
     assert_eq!(judge(&policy, &unnamed, NOW + 11.0), "invalid_signature");
     // A key that is gone has verified nothing.
-    policy.take(0, keys(&["2"]).as_bytes()).expect("keys");
+    policy.take(0, keys(&["2"]).as_bytes(), at(NOW)).expect("keys");
     assert_eq!(judge(&policy, &new, NOW + 1.3), "forwarded");
     assert_eq!(judge(&policy, &old, NOW + 1.3), "unknown_key");
 }

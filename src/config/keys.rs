@@ -10,7 +10,8 @@ use super::error::{ConfigError, Result};
 use super::reader::Node;
 use super::secrets;
 use crate::jwt::{
-    Algorithm, Json, JwkFault, Key, KeyFault, KeyUse, Secret, VerifyingKey, jwk, key_type, secret_jwk,
+    Algorithm, Json, JwkFault, Key, KeyFault, KeyUse, Secret, SkippedKey, VerifyingKey, jwk, key_type,
+    secret_jwk,
 };
 
 /// Padded or not.
@@ -25,8 +26,19 @@ pub(super) fn keys(
     algorithms: &[Algorithm],
     reading: &mut Reading<'_>,
 ) -> Result<Vec<VerifyingKey>> {
-    let fields = node.fields(&["pem", "der_base64", "env", "jwk", "jwks", "secret_base64", "kid", "alg"])?;
-    let (kind, form) = fields.only(&["pem", "der_base64", "env", "jwk", "jwks", "secret_base64"], node)?;
+    let fields = node.fields(&[
+        "pem",
+        "der_base64",
+        "env",
+        "jwk",
+        "jwks",
+        "secret_base64",
+        "secret_text",
+        "kid",
+        "alg",
+    ])?;
+    let forms = &["pem", "der_base64", "env", "jwk", "jwks", "secret_base64", "secret_text"];
+    let (kind, form) = fields.only(forms, node)?;
     let pinned = fields.read("alg", |alg| pinned_algorithms(alg, algorithms, reading))?;
     let bound = Bound {
         kid: fields.text("kid")?,
@@ -44,8 +56,9 @@ pub(super) fn keys(
         }
         "jwk" => bound.jwk(form.object()?, &path).map(|key| vec![key]),
         "jwks" => bound.jwks(form.object()?, &path, reading),
-        "secret_base64" => {
-            let key = secret(&form, reading)?;
+        "secret_base64" | "secret_text" => {
+            let secret = if kind == "secret_text" { text(&form, reading) } else { base64(&form, reading) };
+            let key = Key::Secret(Secret::new(secret?));
             reading.remember_secret(&path, &key);
             bound.one(key, &path)
         }
@@ -61,21 +74,45 @@ pub(super) fn keys(
     }
 }
 
-/// The text itself, or `{env: NAME}`.
-fn secret(form: &Node<'_>, reading: &Reading<'_>) -> Result<Key> {
-    let text = match form.value() {
+/// A secret that is written as it is.
+fn text(form: &Node<'_>, reading: &mut Reading<'_>) -> Result<Vec<u8>> {
+    let text = or_env(form, reading, "write the secret as text, or {env: NAME}")?;
+    if text.trim() != text {
+        reading.warn(form, "white space at its begin or end is a part of this secret");
+    }
+    Ok(text.into_bytes())
+}
+
+/// A secret in base64.
+fn base64(form: &Node<'_>, reading: &mut Reading<'_>) -> Result<Vec<u8>> {
+    let text = or_env(form, reading, "write base64 or {env: NAME}")?;
+    // What is wrong with it would tell a letter of it.
+    let bytes = secrets::decode(&text).map_err(|_| {
+        form.fault(
+            "this is not base64; make a secret by openssl rand -base64 64, or write text as `secret_text`",
+        )
+    })?;
+    if let Some(kind) = secrets::text_that_is_no_base64(&text, &bytes) {
+        let message = format!(
+            "{kind} were read as base64 of {} bytes; if the issuer signs with the text as it stands, write `secret_text`",
+            bytes.len()
+        );
+        reading.warn(form, &message);
+    }
+    Ok(bytes)
+}
+
+/// The text itself, or that of `{env: NAME}`.
+fn or_env(form: &Node<'_>, reading: &Reading<'_>, help: &str) -> Result<String> {
+    match form.value() {
         Value::Object(_) => match form.fields(&["env"])?.get("env") {
-            Some(variable) => reading.env_var(&variable)?,
-            None => return form.refuse("write base64 or {env: NAME}"),
+            Some(variable) => reading.env_var(&variable),
+            None => form.refuse(help),
         },
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
-            form.text().map_err(|_| form.fault("write base64 or {env: NAME}"))?.to_owned()
+            form.text().map(str::to_owned).map_err(|_| form.fault(help))
         }
-    };
-    // What is wrong with it would tell a letter of it.
-    let bytes = secrets::decode(&text)
-        .map_err(|_| form.fault("this is not base64; make a secret by openssl rand -base64 64"))?;
-    Ok(Key::Secret(Secret::new(bytes)))
+    }
 }
 
 /// `RSA` is what Che writes: any RSA algorithm of the provider.
@@ -84,15 +121,7 @@ fn pinned_algorithms(
     algorithms: &[Algorithm],
     reading: &Reading<'_>,
 ) -> Result<Vec<Algorithm>> {
-    let name = match alg.value() {
-        Value::Object(_) => match alg.fields(&["env"])?.get("env") {
-            Some(variable) => reading.env_var(&variable)?,
-            None => return alg.refuse("write a string or {env: NAME}"),
-        },
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
-            alg.text().map_err(|_| alg.fault("write a string or {env: NAME}"))?.to_owned()
-        }
-    };
+    let name = or_env(alg, reading, "write a string or {env: NAME}")?;
     if name == "RSA" {
         let rsa: Vec<_> =
             algorithms.iter().copied().filter(|algorithm| Algorithm::RS.contains(algorithm)).collect();
@@ -185,7 +214,11 @@ impl Bound {
             let Some(members) = key.as_object() else {
                 return Err(ConfigError::new(path, "write an object"));
             };
-            let mut skip = |why: String| reading.warnings.push(format!("{path}: skipped, {why}"));
+            let mut skip = |why: String| {
+                reading.warnings.push(format!("{path}: skipped, {why}"));
+                let kid = members.get("kid").and_then(Value::as_str).map(str::to_owned);
+                reading.skipped.push(SkippedKey::new(kid, format!("{path}: {why}")));
+            };
             let other_type = key_type(members)
                 .is_ok_and(|kty| !self.algorithms.iter().any(|algorithm| algorithm.key_type() == kty));
             match jwk(members) {
@@ -208,7 +241,7 @@ impl Bound {
                     | JwkFault::Key(KeyFault::Curve | KeyFault::Type)),
                 ) => skip(fault.to_string()),
                 Err(fault) if other_type => skip(fault.to_string()),
-                Err(fault @ (JwkFault::Key(_) | JwkFault::Member(_))) => {
+                Err(fault @ (JwkFault::Key(_) | JwkFault::Member(_) | JwkFault::OtherCertificate)) => {
                     return Err(ConfigError::new(path, fault.to_string()));
                 }
             }
@@ -227,9 +260,11 @@ impl Bound {
 fn misplaced(fault: &JwkFault) -> String {
     match fault {
         JwkFault::Secret => format!("{fault}; write it as `secret_base64`, which takes {{env: NAME}}, too"),
-        JwkFault::Algorithm | JwkFault::Key(_) | JwkFault::Member(_) | JwkFault::NotForSignatures(_) => {
-            fault.to_string()
-        }
+        JwkFault::Algorithm
+        | JwkFault::Key(_)
+        | JwkFault::Member(_)
+        | JwkFault::NotForSignatures(_)
+        | JwkFault::OtherCertificate => fault.to_string(),
     }
 }
 

@@ -18,7 +18,7 @@ use serde_json::Value;
 
 use crate::ended::EndedSessions;
 use crate::feed::{Feed, Feeds};
-use crate::jwt::{Json, Key, Profile, Provider, Secret, Verifier, sha256};
+use crate::jwt::{Json, Key, Profile, Provider, Secret, SkippedKey, Verifier, sha256};
 use crate::lifetimes::Lifetimes;
 use crate::path::PlainPath;
 use crate::policy::Policy;
@@ -49,6 +49,8 @@ struct Reading<'e> {
     secrets: Vec<(String, Secret)>,
     warnings: Vec<String>,
     feeds: Vec<Feed>,
+    /// The keys of the sets of the provider that is being read which are of no use.
+    skipped: Vec<SkippedKey>,
 }
 
 impl Reading<'_> {
@@ -101,8 +103,14 @@ impl Policy {
         let root = Node::root(&value);
         let fields = root.fields(FIELDS)?;
         let profile = fields.read("profile", |node| node.word(PROFILES))?.unwrap_or(Profile::Strict);
-        let mut reading =
-            Reading { env, profile, secrets: Vec::new(), warnings: Vec::new(), feeds: Vec::new() };
+        let mut reading = Reading {
+            env,
+            profile,
+            secrets: Vec::new(),
+            warnings: Vec::new(),
+            feeds: Vec::new(),
+            skipped: Vec::new(),
+        };
         let (mut providers, claim_headers, fingerprint) = match fields.get("providers") {
             Some(node) => {
                 let (providers, claim_headers) = providers::providers(&node, &mut reading)?;

@@ -1,5 +1,7 @@
 //! The providers and the headers that their claims become.
 
+use std::rc::Rc;
+
 use serde_json::Value;
 
 use super::claims::{claim_name, required_claims};
@@ -9,7 +11,7 @@ use super::keys::keys;
 use super::reader::Node;
 use super::{Reading, is_hop_by_hop, is_token, secrets};
 use crate::claim_headers::{ClaimHeader, ClaimHeaders, Format};
-use crate::jwt::{Algorithm, Budget, ClaimName, Issuer, Profile, Provider, VerifyingKey};
+use crate::jwt::{Algorithm, Budget, ClaimName, Issuer, Profile, Provider, Skipping, VerifyingKey};
 
 const DEFAULT_SKEW: f64 = 60.0;
 
@@ -103,6 +105,7 @@ fn provider(
         subject_claim: fields.read("subject_claim", claim_name)?.unwrap_or_else(|| "sub".into()),
         algorithms: algorithms.clone(),
         keys: all_keys,
+        skipped: reading.skipped.drain(..).map(|key| Rc::new(Skipping::new(key, None))).collect(),
         fetched,
         revoked,
         clock_skew: fields.read("clock_skew_seconds", Node::seconds)?.unwrap_or(DEFAULT_SKEW),

@@ -31,6 +31,26 @@ pub(super) fn decode(text: &str) -> std::result::Result<Vec<u8>, base64::DecodeE
     BASE64.decode(text)
 }
 
+/// What a secret looks like that can be read as base64 and was hardly made so: digits of a hash, or words. What chance makes
+/// of 32 bytes has letters of both cases and something else beside them, but for one in seven thousand.
+pub(super) fn text_that_is_no_base64(text: &str, decoded: &[u8]) -> Option<String> {
+    let text = text.trim().trim_end_matches('=');
+    // Some write words in base64.
+    if decoded.iter().all(|byte| matches!(byte, b' '..=b'~' | b'\n' | b'\r')) {
+        return None;
+    }
+    let has = |class: fn(&u8) -> bool| text.as_bytes().iter().any(class);
+    let is_mixed = has(u8::is_ascii_uppercase)
+        && has(u8::is_ascii_lowercase)
+        && has(|byte| !byte.is_ascii_alphabetic())
+        && !text.contains(' ');
+    match (text.bytes().all(|byte| byte.is_ascii_hexdigit()), is_mixed) {
+        (true, _) => Some(format!("{} hex digits", text.len())),
+        (false, false) => Some("words".to_owned()),
+        (false, true) => None,
+    }
+}
+
 /// PEM, a JWK or a set of them, DER.
 fn is_public(bytes: &[u8]) -> bool {
     let is_json = || match Json::from_bytes(bytes) {

@@ -3,11 +3,13 @@
 //! The workers share one [`Record`] for each feed. Whoever replaces it by one that is [claimed](Record::claimed) fetches for
 //! all of them.
 
+mod no_json;
 mod record;
 
 use std::cell::Cell;
 use std::fmt;
 
+pub use no_json::{NoJson, shown};
 pub use record::{Occasion, Record};
 
 /// Where something is fetched, and how often. It is the policy's [`take`](crate::Policy::take) that knows what it is.

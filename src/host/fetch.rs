@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use log::{debug, info, warn};
 use proxy_wasm::hostcalls;
-use proxy_wasm::types::{BufferType, MapType};
 
+use super::answer::Answer;
 use super::held::HeldRequests;
 use super::metrics::Metrics;
 use super::shared::{Neighbours, Shared, chance};
@@ -40,13 +40,6 @@ pub(super) struct Desk<'d> {
     pub now: NumericDate,
 }
 
-/// An answer of a source.
-struct Answer {
-    cache_control: Vec<u8>,
-    age: Vec<u8>,
-    body: Vec<u8>,
-}
-
 impl Fetcher {
     pub(super) fn new(policy: &Policy, shared: &Shared) -> Self {
         let feeds = policy.feeds();
@@ -77,7 +70,7 @@ impl Fetcher {
         let Some(serial) = self.serials.get(number) else { return };
         if serial.get() != record.serial {
             let answer = desk.shared.read(&answer_name(number)).0.unwrap_or_default();
-            if let Err(fault) = desk.policy.take(number, &answer) {
+            if let Err(fault) = desk.policy.take(number, &answer, record.fetched) {
                 warn!("jwtproxy: what another worker fetched is of no use: {fault}");
                 return;
             }
@@ -130,6 +123,7 @@ impl Fetcher {
             (":authority", &uri.authority),
             (":path", &uri.target),
             ("accept", "application/json"),
+            ("accept-encoding", "identity"),
             ("user-agent", concat!("jwtproxy-wasm/", env!("CARGO_PKG_VERSION"))),
         ];
         let timeout = Duration::from_secs_f64(feed.timeout);
@@ -149,7 +143,7 @@ impl Fetcher {
         });
         let call = call?;
         let feed = desk.policy.feeds().get(call.feed)?;
-        let outcome = match answer(feed, size) {
+        let outcome = match Answer::read(feed, size) {
             Err(why) => Err(why),
             Ok(answer) => match (&feed.source, call.discovers) {
                 (Source::Discovered(discovery), true) => {
@@ -175,7 +169,7 @@ impl Fetcher {
         discovery: &Discovery,
         answer: &Answer,
     ) -> Result<(), String> {
-        let uri = discovery.jwks(&answer.body).map_err(|fault| fault.to_string())?;
+        let uri = discovery.jwks(&answer.body).map_err(|fault| answer.fault(&fault))?;
         if let Some(mut found) = self.found.get(number).and_then(|found| found.try_borrow_mut().ok()) {
             *found = Some(uri.clone());
         }
@@ -194,7 +188,8 @@ impl Fetcher {
             && desk.shared.read(&answer_name(number)).0.as_deref() == Some(answer.body.as_slice());
         let is_known = self.serials.get(number).is_some_and(|serial| serial.get() == before.serial);
         if !(is_same && is_known) {
-            let skipped = desk.policy.take(number, &answer.body).map_err(|fault| fault.to_string())?;
+            let skipped =
+                desk.policy.take(number, &answer.body, desk.now).map_err(|fault| answer.fault(&fault))?;
             desk.metrics.count_skipped(skipped.len());
             for why in &skipped {
                 warn!("jwtproxy: {}: skipped, {why}", feed.name);
@@ -244,27 +239,6 @@ impl Fetcher {
 
 fn jwks_cluster<'f>(feed: &'f Feed, discovery: &'f Discovery) -> &'f str {
     discovery.jwks_cluster.as_deref().unwrap_or(&feed.cluster)
-}
-
-/// The answer that the host holds, if it is one: it reports failures as answers as well.
-fn answer(feed: &Feed, size: usize) -> Result<Answer, String> {
-    let fields = hostcalls::get_map_bytes(MapType::HttpCallResponseHeaders).unwrap_or_default();
-    let field = |name: &str| {
-        fields.iter().find(|(own, _)| own == name).map(|(_, value)| value.clone()).unwrap_or_default()
-    };
-    let status = field(":status");
-    if status.is_empty() {
-        return Err("the answer broke off".to_owned());
-    }
-    if status != b"200" {
-        return Err(format!("status {}", String::from_utf8_lossy(&status)));
-    }
-    if size > feed.most_bytes() {
-        return Err(format!("{size} bytes, more than {}", feed.most_bytes()));
-    }
-    let body = hostcalls::get_buffer(BufferType::HttpCallResponseBody, 0, size);
-    let body = body.ok().flatten().unwrap_or_default();
-    Ok(Answer { cache_control: field("cache-control"), age: field("age"), body })
 }
 
 fn record_name(number: usize) -> String {

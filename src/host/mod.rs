@@ -1,5 +1,6 @@
 //! The adapter to Envoy: reads the head, asks the policy, obeys. It holds no rule.
 
+mod answer;
 mod clock;
 mod fetch;
 mod fleet;

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use log::{debug, warn};
+use log::{Level, log, warn};
 use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::{Action, BufferType, MapType};
@@ -403,7 +403,8 @@ impl Filter {
             Event::Told => self.metrics.count("told"),
             Event::Refused(rejection) => {
                 let reason = rejection.reason();
-                debug!("jwtproxy: {reason}: {rejection}");
+                let level = if rejection.is_news() { Level::Warn } else { Level::Debug };
+                log!(level, "jwtproxy: {reason}: {rejection}");
                 self.metrics.count_refused(reason);
                 hostcalls::set_property(vec!["jwt_reason"], Some(reason.as_bytes())).ok()?;
             }

@@ -11,7 +11,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visi
 use serde_json::{Map, Number, Value};
 
 /// How the error begins.
-pub(super) const DUPLICATE_MEMBER: &str = "duplicate member";
+const DUPLICATE_MEMBER: &str = "duplicate member";
 const NO_OBJECT: &str = "not an object";
 const TOO_MANY_VALUES: &str = "too many values";
 
@@ -27,6 +27,12 @@ impl Json {
     pub fn from_bytes(json: &[u8]) -> serde_json::Result<Self> {
         serde_json::from_str(text(json)?)
     }
+}
+
+/// Whether it was refused for a member that it has twice.
+#[must_use]
+pub fn is_duplicate(fault: &serde_json::Error) -> bool {
+    fault.to_string().starts_with(DUPLICATE_MEMBER)
 }
 
 /// UTF-8 checked once for all of it costs less than once for each string. Everybody parses text, for the parser of bytes is

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
-use super::{Algorithm, VerifyingKey, jwk};
+use super::{Algorithm, SkippedKey, VerifyingKey, jwk};
 
 /// How many keys are taken, and how many descriptions of others are kept.
 const MOST: usize = 100;
@@ -16,29 +16,36 @@ const LONGEST_SHOWN: usize = 64;
 pub struct JwkSet {
     /// At least one and at most a hundred, each bound to its `kid` and to the algorithms that it may be used with.
     pub keys: Vec<VerifyingKey>,
-    /// The others: `kid` or index, and why they are not used.
-    pub skipped: Vec<String>,
+    /// The others.
+    pub skipped: Vec<SkippedKey>,
 }
 
 /// Reads a set that somebody else wrote. Every member of it that cannot be used, for whatever reason, is skipped; so is one
 /// with an `alg` other than the `allowed` ones, and whatever comes behind the hundredth key.
 ///
 /// # Errors
-/// There is no list `keys` of objects, or no key in it that can be used.
+/// There is no list `keys`, or no key in it that can be used.
 pub fn jwk_set(json: &Value, allowed: &[Algorithm]) -> Result<JwkSet, JwkSetFault> {
-    let members = json.get("keys").and_then(Value::as_array).ok_or(JwkSetFault::NoList)?;
-    let objects: Option<Vec<&Map<String, Value>>> = members.iter().map(Value::as_object).collect();
-    let objects = objects.ok_or(JwkSetFault::NoList)?;
+    let Some(members) = json.get("keys").and_then(Value::as_array) else {
+        let is_pem = |value: &Value| value.as_str().is_some_and(|text| text.starts_with("-----BEGIN"));
+        let pems = json.as_object().is_some_and(|members| members.values().any(is_pem));
+        return Err(if pems { JwkSetFault::Pem } else { JwkSetFault::NoList });
+    };
     let mut set = JwkSet { keys: Vec::new(), skipped: Vec::new() };
-    for (index, members) in objects.iter().enumerate() {
+    for (index, member) in members.iter().enumerate() {
         if set.keys.len() >= MOST || set.skipped.len() >= MOST {
-            let left = objects.len().saturating_sub(index);
-            set.skipped.push(format!("{left} more, which are too many"));
+            let left = members.len().saturating_sub(index);
+            set.skipped.push(SkippedKey::new(None, format!("{left} more, which are too many")));
             break;
         }
-        match key(members, allowed) {
+        match member.as_object().ok_or_else(|| "it is no object".to_owned()).and_then(|it| key(it, allowed)) {
             Ok(key) => set.keys.push(key),
-            Err(why) => set.skipped.push(format!("{}: {why}", shown(members, index))),
+            Err(why) => {
+                let kid = member.get("kid").and_then(Value::as_str).filter(|kid| !kid.is_empty());
+                let name = kid.filter(|kid| is_shown(kid));
+                let name = name.map_or_else(|| format!("keys[{index}]"), |kid| format!("kid {kid}"));
+                set.skipped.push(SkippedKey::new(kid.map(str::to_owned), format!("{name}: {why}")));
+            }
         }
     }
     if set.keys.is_empty() { Err(JwkSetFault::NoKey { skipped: set.skipped }) } else { Ok(set) }
@@ -58,16 +65,9 @@ fn key(members: &Map<String, Value>, allowed: &[Algorithm]) -> Result<VerifyingK
     VerifyingKey::new(key_use.kid, algorithms, key).map_err(|fault| fault.to_string())
 }
 
-/// The `kid`, if it can be shown to somebody as it is, else which key it is in the list, counted from 0.
-fn shown(members: &Map<String, Value>, index: usize) -> String {
-    match members.get("kid").and_then(Value::as_str) {
-        Some(kid)
-            if (1..=LONGEST_SHOWN).contains(&kid.len()) && kid.bytes().all(|b| b.is_ascii_graphic()) =>
-        {
-            format!("kid {kid}")
-        }
-        Some(_) | None => format!("keys[{index}]"),
-    }
+/// Whether a `kid` can be shown to somebody as it is; else the key is told by its place in the list, counted from 0.
+fn is_shown(kid: &str) -> bool {
+    kid.len() <= LONGEST_SHOWN && kid.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 /// Why a set is none.
@@ -76,18 +76,26 @@ pub enum JwkSetFault {
     /// No key of it can be used.
     NoKey {
         /// Each: `kid` or index, and why.
-        skipped: Vec<String>,
+        skipped: Vec<SkippedKey>,
     },
-    /// There is no list `keys` of objects.
+    /// There is no list `keys`.
     NoList,
+    /// There is none, but PEM by `kid`.
+    Pem,
 }
 
 impl fmt::Display for JwkSetFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoKey { skipped } if skipped.is_empty() => f.write_str("the set is empty"),
-            Self::NoKey { skipped } => write!(f, "no key of the set can be used ({})", skipped.join("; ")),
-            Self::NoList => f.write_str("this is no JWK Set: it has no list `keys` of objects"),
+            Self::NoKey { skipped } => {
+                let skipped: Vec<_> = skipped.iter().map(SkippedKey::why).collect();
+                write!(f, "no key of the set can be used ({})", skipped.join("; "))
+            }
+            Self::NoList => f.write_str("this is no JWK Set: it has no list `keys`"),
+            Self::Pem => {
+                f.write_str("these are certificates in PEM by their kid; the keys must be a JWK Set")
+            }
         }
     }
 }
@@ -118,6 +126,10 @@ mod tests {
         key
     }
 
+    fn why(set: &JwkSet) -> Vec<&str> {
+        set.skipped.iter().map(SkippedKey::why).collect()
+    }
+
     const ALL: [Algorithm; 3] = [Algorithm::Es256, Algorithm::Rs256, Algorithm::EdDsa];
 
     #[test]
@@ -125,7 +137,7 @@ mod tests {
         let keys = json!([ec("1"), ed25519(), rsa(344), with(rsa(344), "alg", json!("RS256"))]);
         let set = jwk_set(&json!({"keys": keys, "more": 1}), &[ALL.as_slice(), &[Algorithm::Ps512]].concat())
             .unwrap();
-        assert_eq!(set.skipped, [""; 0]);
+        assert_eq!(why(&set), [""; 0]);
         let allowed: Vec<Vec<&str>> = set
             .keys
             .iter()
@@ -143,8 +155,8 @@ mod tests {
     fn a_point_in_another_encoding_is_skipped() {
         let other = json!("8P_______________________________________38");
         let set = jwk_set(&json!({"keys": [ed25519(), with(ed25519(), "x", other)]}), &ALL).unwrap();
-        let why = "kid ed: this key is no uncompressed point of its curve, or a weak one";
-        assert_eq!((set.keys.len(), set.skipped), (1, vec![why.to_owned()]));
+        let weak = "kid ed: this key is no uncompressed point of its curve, or a weak one";
+        assert_eq!((set.keys.len(), why(&set)), (1, vec![weak]));
     }
 
     #[test]
@@ -195,7 +207,7 @@ mod tests {
             ),
             (rsa(168), "kid rsa: an RSA key of 1008 bits is too short; at least 2048"),
             (with(rsa(344), "alg", json!("PS256")), "kid rsa: it verifies PS256, which is not allowed here"),
-            (with(ec(&"k".repeat(65)), "kid", json!(5)), "keys[14]: the key's kid is missing or malformed"),
+            (with(ec(&"k".repeat(65)), "kid", json!(5)), "keys[14]: the key's kid is no string"),
             (
                 with(ed25519(), "x", json!("AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA")),
                 "kid ed: this key is no uncompressed point of its curve, or a weak one",
@@ -203,18 +215,20 @@ mod tests {
         ];
         let keys: Vec<_> = members.iter().map(|(key, _)| key.clone()).chain([ec("good")]).collect();
         let set = jwk_set(&json!({"keys": keys}), &ALL).unwrap();
-        assert_eq!(set.skipped, members.map(|(_, why)| why));
+        assert_eq!(why(&set), members.map(|(_, why)| why));
         assert_eq!(set.keys.len(), 1);
     }
 
     #[test]
     fn a_set_without_a_key_is_none() {
-        for json in [json!(null), json!([]), json!({}), json!({"keys": {}}), json!({"keys": [ec("a"), "b"]})]
-        {
+        for json in [json!(null), json!([]), json!({}), json!({"keys": {}}), json!({"keys": null})] {
             assert_eq!(jwk_set(&json, &ALL).unwrap_err(), JwkSetFault::NoList, "{json}");
         }
+        let pem = json!({"1": "-----BEGIN CERTIFICATE-----"});
+        assert_eq!(jwk_set(&pem, &ALL).unwrap_err(), JwkSetFault::Pem);
         let no_key = |json: Value| jwk_set(&json, &ALL).unwrap_err().to_string();
         assert_eq!(no_key(json!({"keys": []})), "the set is empty");
+        assert!(no_key(json!({"keys": [null, "a"]})).contains("(keys[0]: it is no object; keys[1]: it is"));
         assert!(
             no_key(json!({"keys": [{"kty": "EC", "kid": "a"}]})).contains("(kid a: the key's crv is missing")
         );
@@ -225,7 +239,7 @@ mod tests {
     fn a_hundred_are_enough() {
         let many = |key: Value, count: usize| vec![key; count];
         let set = jwk_set(&json!({"keys": many(ec("a"), 103)}), &ALL).unwrap();
-        assert_eq!((set.keys.len(), set.skipped), (100, vec!["3 more, which are too many".to_owned()]));
+        assert_eq!((set.keys.len(), why(&set)), (100, vec!["3 more, which are too many"]));
         let junk = [many(ec("a"), 1), many(json!({}), 100_000)].concat();
         let set = jwk_set(&json!({"keys": junk}), &ALL).unwrap();
         assert_eq!((set.keys.len(), set.skipped.len()), (1, 101));

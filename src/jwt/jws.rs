@@ -5,7 +5,7 @@ use base64::engine::general_purpose::{URL_SAFE, URL_SAFE_NO_PAD};
 use serde_json::Value;
 
 use super::claims::Claim;
-use super::json::{DUPLICATE_MEMBER, Members, pick};
+use super::json::{Members, is_duplicate, pick};
 use super::{Algorithm, Claims, Issuer, Profile, Signatures, VerifyingKey};
 
 /// A well-formed token that nobody has vouched for.
@@ -74,13 +74,16 @@ impl<'t> Jws<'t> {
             "typ" => value.is_string() || value.is_null(),
             _ => true,
         };
-        if !header.iter().all(fits) || !header.iter().any(|(name, _)| *name == "alg") {
+        if let Some((name, value)) = header.iter().find(|member| !fits(member)) {
+            return Err(if *name == "kid" { JwsFault::Kid(kind(value)) } else { JwsFault::Header });
+        }
+        if !header.iter().any(|(name, _)| *name == "alg") {
             return Err(JwsFault::Header);
         }
         let unverified = match pick(&decode(payload)?, &wanted.claims) {
             Ok(Some(members)) => Claims::new(members),
             Ok(None) if profile == Profile::JwtProxy => Claims::default(),
-            Err(fault) if fault.to_string().starts_with(DUPLICATE_MEMBER) => return Err(JwsFault::Duplicate),
+            Err(fault) if is_duplicate(&fault) => return Err(JwsFault::Duplicate),
             Ok(None) | Err(_) => return Err(JwsFault::Payload),
         };
         Ok(Self { signing_input, header, unverified, signature: decode(signature)? })
@@ -130,6 +133,18 @@ impl<'t> Jws<'t> {
     }
 }
 
+/// What kind of a value it is, for a log.
+const fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "true or false",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a string",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "an object",
+    }
+}
+
 /// A token whose signature is good. Its claims may still say that it has expired, or is for somebody else.
 #[derive(Clone, Copy, Debug)]
 pub struct Genuine<'j> {
@@ -155,8 +170,10 @@ pub enum JwsFault {
     Duplicate,
     /// There are not three parts.
     Form,
-    /// The header is not a JSON object with an `alg`, or has a member twice, or a `kid` that is no string.
+    /// The header is not a JSON object with an `alg`, or has a member twice.
     Header,
+    /// The `kid` of the header is no string, but this.
+    Kid(&'static str),
     /// The payload is not a JSON object.
     Payload,
 }

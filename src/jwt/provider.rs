@@ -9,7 +9,7 @@ use super::fetched::FetchedKeys;
 use super::revocations::Revocations;
 use super::{
     Algorithm, Budget, ClaimName, Claims, Clock, Genuine, Issuer, Jws, NumericDate, RequiredClaim,
-    Signatures, VerifyError, VerifyingKey, same_json,
+    Signatures, Skipping, VerifyError, VerifyingKey, same_json,
 };
 
 /// Whose behaviour it is.
@@ -50,6 +50,8 @@ pub struct Provider {
     pub algorithms: Vec<Algorithm>,
     /// The keys of the configuration that sign its tokens.
     pub keys: Vec<VerifyingKey>,
+    /// Keys of a set among them that are of no use.
+    pub skipped: Vec<Rc<Skipping>>,
     /// The keys beside them that are fetched from the issuer; none: nothing is fetched.
     pub fetched: Option<FetchedKeys>,
     /// Its revoked tokens; none: nothing is revoked but by a sign-out.
@@ -131,7 +133,7 @@ impl Provider {
         };
         let fits_algorithm =
             |key: &VerifyingKey| jws.algorithm().is_some_and(|algorithm| key.allows(algorithm));
-        let unknown = VerifyError::UnknownKey { feed: None };
+        let unknown = VerifyError::UnknownKey { feed: None, skipped: None };
         let mut refused = unknown.clone();
         let mut has_kid = false;
         for key in self.keys.iter().chain(fetched).filter(fits_kid) {
@@ -149,15 +151,25 @@ impl Provider {
             refused = VerifyError::InvalidSignature;
         }
         let is_allowed = jws.algorithm().is_some_and(|algorithm| self.algorithms.contains(&algorithm));
+        let skipped = || jws.kid().and_then(|kid| self.skipped(kid));
         Err(match &self.fetched {
             Some(_) if !is_allowed => VerifyError::AlgorithmNotAllowed,
             Some(keys) if keys.keys().is_none() => VerifyError::KeysUnavailable { feed: keys.feed },
             // The issuer may have a new key. Who names none is not worth asking for.
             Some(keys) if jws.kid().is_some() && !has_kid => {
-                VerifyError::UnknownKey { feed: Some(keys.feed) }
+                VerifyError::UnknownKey { feed: Some(keys.feed), skipped: skipped() }
+            }
+            Some(_) | None if refused == unknown => {
+                VerifyError::UnknownKey { feed: None, skipped: skipped() }
             }
             Some(_) | None => refused,
         })
+    }
+
+    /// What is known of a `kid` whose key is of no use.
+    fn skipped(&self, kid: &str) -> Option<Rc<Skipping>> {
+        let fetched = || self.fetched.as_ref()?.skipped(kid);
+        self.skipped.iter().find(|skipped| skipped.is_of(kid)).cloned().or_else(fetched)
     }
 
     /// RFC 7519 sections 4.1.4 to 4.1.7.

@@ -2,8 +2,9 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::rc::Rc;
 
-use super::{Budget, JwsFault, NumericDate, Revocation};
+use super::{Budget, JwsFault, NumericDate, Revocation, Skipping};
 
 /// Why a token is not accepted. `Display` is the line for the operator's log.
 #[derive(Clone, Debug, PartialEq)]
@@ -93,6 +94,8 @@ pub enum VerifyError {
     UnknownKey {
         /// The number of the feed that may have one by now.
         feed: Option<usize>,
+        /// The key of its `kid` that is of no use.
+        skipped: Option<Rc<Skipping>>,
     },
 }
 
@@ -110,12 +113,18 @@ impl VerifyError {
         matches!(self, Self::KeysUnavailable { .. } | Self::RevocationsUnavailable { .. })
     }
 
+    /// Whether it is a fault of ours that the log should tell of, and did not yet.
+    #[must_use]
+    pub fn is_news(&self) -> bool {
+        matches!(self, Self::UnknownKey { skipped: Some(key), .. } if key.is_news())
+    }
+
     /// The feed that may help, if any.
     #[must_use]
     pub const fn feed(&self) -> Option<usize> {
         match self {
             Self::KeysUnavailable { feed } | Self::RevocationsUnavailable { feed } => Some(*feed),
-            Self::UnknownKey { feed } => *feed,
+            Self::UnknownKey { feed, .. } => *feed,
             Self::AlgorithmNotAllowed
             | Self::AudienceMismatch
             | Self::ClaimMismatch { .. }
@@ -151,7 +160,7 @@ impl VerifyError {
             | Self::Revoked { .. } => 3,
             // It may yet be.
             Self::KeysUnavailable { .. } | Self::RevocationsUnavailable { .. } => 2,
-            Self::UnknownKey { feed: Some(_) } => 1,
+            Self::UnknownKey { feed: Some(_), .. } => 1,
             Self::AlgorithmNotAllowed
             | Self::HeaderMismatch { .. }
             | Self::InvalidSignature
@@ -160,7 +169,7 @@ impl VerifyError {
             | Self::TooManySignatures
             | Self::TypeNotAllowed
             | Self::UnknownIssuer
-            | Self::UnknownKey { feed: None } => 0,
+            | Self::UnknownKey { feed: None, .. } => 0,
         }
     }
 
@@ -183,6 +192,7 @@ impl VerifyError {
                 | JwsFault::Duplicate
                 | JwsFault::Form
                 | JwsFault::Header
+                | JwsFault::Kid(_)
                 | JwsFault::Payload,
             ) => "malformed_token",
             Self::MissingClaim { .. } => "missing_claim",
@@ -233,6 +243,9 @@ impl fmt::Display for VerifyError {
             Self::Malformed(JwsFault::Header) => {
                 f.write_str("the header is no JSON object of the right kind")
             }
+            Self::Malformed(JwsFault::Kid(found)) => {
+                write!(f, "the kid of the header is {found}, and no string")
+            }
             Self::Malformed(JwsFault::Payload) => f.write_str("the payload is no JSON object"),
             Self::MissingClaim { name } => write!(f, "the claim {name} is absent"),
             Self::KeysUnavailable { .. } => f.write_str("the keys of the provider were never fetched"),
@@ -245,7 +258,17 @@ impl fmt::Display for VerifyError {
             Self::TooManySignatures => write!(f, "more than {} signatures to check", Budget::SIGNATURES),
             Self::TypeNotAllowed => f.write_str("the typ of the header is not one of the provider's"),
             Self::UnknownIssuer => f.write_str("no provider has the iss of the token"),
-            Self::UnknownKey { .. } => f.write_str("the provider has no key with the kid of the token"),
+            Self::UnknownKey { skipped: None, .. } => {
+                f.write_str("the provider has no key with the kid of the token")
+            }
+            Self::UnknownKey { skipped: Some(key), .. } => {
+                f.write_str("the key with the kid of the token is skipped since ")?;
+                match key.since() {
+                    Some(since) => since.fmt(f)?,
+                    None => f.write_str("the configuration was loaded")?,
+                }
+                write!(f, ", {}", key.why())
+            }
         }
     }
 }

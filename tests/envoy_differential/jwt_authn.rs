@@ -1,6 +1,7 @@
 //! A configuration of ours as one of `jwt_authn`, as near to it as can be written there; what is not written keeps the
 //! default of either.
 
+use rig::jwt::Key;
 use rig::table::filled;
 use serde_json::{Map, Value, json};
 
@@ -73,6 +74,15 @@ fn jwks(entry: &Value) -> Vec<Value> {
             filled(&entry["jwks"]["keys"], 0).as_array().expect("a list").clone()
         }
         entry if entry["jwk"].is_object() => vec![filled(&entry["jwk"], 0)],
+        entry if !entry["secret_text"].is_null() => {
+            let variables = rig::table::env();
+            let of_variable = |name: &str| Some(variables.iter().find(|(own, _)| *own == name)?.1.as_str());
+            let text = &entry["secret_text"];
+            let text = text.as_str().or_else(|| of_variable(text["env"].as_str()?)).expect("a secret");
+            let mut jwk = Key::secret(text.as_bytes().to_vec()).jwk("");
+            jwk.as_object_mut().expect("an object").remove("kid");
+            vec![jwk]
+        }
         entry => {
             let named = |name: &Value| vec![filled(&json!({"$jwk": name}), 0)];
             let (_, form) = members(entry).find(|(name, _)| FORMS.contains(name)).expect("a key");

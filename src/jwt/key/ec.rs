@@ -5,7 +5,7 @@ use std::fmt;
 use p256::ecdsa::signature::hazmat::PrehashVerifier;
 use p256::elliptic_curve::point::AffineCoordinates;
 
-use super::{Algorithm, KeyFault};
+use super::{Algorithm, KeyFault, trimmed};
 
 /// A curve (RFC 7518 section 6.2.1.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +27,16 @@ impl Curve {
             "P-384" => Some(Self::P384),
             "P-521" => Some(Self::P521),
             _ => None,
+        }
+    }
+
+    /// Its name in a JWK.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::P256 => "P-256",
+            Self::P384 => "P-384",
+            Self::P521 => "P-521",
         }
     }
 
@@ -101,20 +111,28 @@ impl Point {
 }
 
 impl EcKey {
-    /// Builds a key from its coordinates (RFC 7518 section 6.2.1), each of the full size, unsigned and big-endian.
+    /// Builds a key from its coordinates (RFC 7518 section 6.2.1), unsigned and big-endian. They are numbers: some libraries
+    /// leave out their leading zeros, others write one too many.
     ///
     /// # Errors
-    /// Another size, or no point of the curve.
+    /// No point of the curve.
     pub fn from_coordinates(curve: Curve, x: &[u8], y: &[u8]) -> Result<Self, KeyFault> {
-        let point = Point::new(curve, x, y).ok_or(KeyFault::Point)?;
-        Ok(Self { point, spki: [curve.spki(), &[4], x, y].concat() })
+        let sized = |number: &[u8]| {
+            let digits = trimmed(number);
+            let zeros = curve.size().checked_sub(digits.len()).ok_or(KeyFault::Point)?;
+            Ok([vec![0; zeros].as_slice(), digits].concat())
+        };
+        let (x, y) = (sized(x)?, sized(y)?);
+        let point = Point::new(curve, &x, &y).ok_or(KeyFault::Point)?;
+        Ok(Self { point, spki: [curve.spki(), &[4], &x, &y].concat() })
     }
 
     /// Reads an uncompressed point (SEC 1 section 2.3.3).
     pub(super) fn from_point(curve: Curve, bytes: &[u8]) -> Result<Self, KeyFault> {
         match bytes.split_first() {
             Some((4, both)) => {
-                let (x, y) = both.split_at_checked(curve.size()).ok_or(KeyFault::Point)?;
+                let halves = both.split_at_checked(curve.size());
+                let (x, y) = halves.filter(|(_, y)| y.len() == curve.size()).ok_or(KeyFault::Point)?;
                 Self::from_coordinates(curve, x, y)
             }
             Some(_) | None => Err(KeyFault::Point),
@@ -176,8 +194,7 @@ impl EcKey {
 
 /// A positive DER INTEGER (X.690 section 8.3): without zeros before it, but for the one that tells it from a negative one.
 fn integer(number: &[u8]) -> Option<Vec<u8>> {
-    let zeros = number.iter().take_while(|byte| **byte == 0).count();
-    let digits = number.get(zeros..)?;
+    let digits = trimmed(number);
     let sign = *digits.first()? >= 0x80;
     let mut der = vec![0x02];
     push_length(&mut der, digits.len().checked_add(sign.into())?)?;
@@ -261,10 +278,13 @@ mod tests {
         assert_eq!(refused(&[0; 32], &[0; 32]), KeyFault::Point);
         assert_eq!(refused(&[0xff; 32], y), KeyFault::Point);
         assert_eq!(refused(&x[1..], y), KeyFault::Point);
-        assert_eq!(refused(&[&[0], x].concat(), y), KeyFault::Point);
+        assert_eq!(refused(&[x, &[0]].concat(), y), KeyFault::Point);
+        assert_eq!(refused(&[&[1], x].concat(), y), KeyFault::Point);
         for bytes in [&[][..], &[0], &point[..64], &[&[2], x].concat(), &[&point[..], &[0]].concat()] {
             assert_eq!(EcKey::from_point(Curve::P256, bytes).unwrap_err(), KeyFault::Point);
         }
         EcKey::from_coordinates(Curve::P256, x, y).unwrap();
+        let longer = EcKey::from_coordinates(Curve::P256, &[&[0; 9], x].concat(), y).unwrap();
+        assert_eq!(longer.spki(), key().spki());
     }
 }

@@ -122,6 +122,12 @@ impl VerifyingKey {
     }
 }
 
+/// A big-endian number without its leading zeros.
+fn trimmed(number: &[u8]) -> &[u8] {
+    let zeros = number.iter().take_while(|byte| **byte == 0).count();
+    number.get(zeros..).unwrap_or_default()
+}
+
 /// Why something is no key for verifying signatures.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeyFault {

@@ -8,7 +8,7 @@ use rsa::sha2::{Sha256, Sha384, Sha512};
 use rsa::traits::PublicKeyParts;
 use rsa::{BoxedUint, Pkcs1v15Sign, PublicKey};
 
-use super::{Algorithm, KeyFault};
+use super::{Algorithm, KeyFault, trimmed};
 
 /// RFC 7518 section 3.3: "A key of size 2048 bits or larger MUST be used with these algorithms."
 pub(super) const MIN_BITS: usize = 2048;
@@ -140,12 +140,6 @@ impl fmt::Debug for RsaKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "RsaKey({} bits)", self.bits())
     }
-}
-
-/// A big-endian number without its leading zeros.
-fn trimmed(number: &[u8]) -> &[u8] {
-    let zeros = number.iter().take_while(|byte| **byte == 0).count();
-    number.get(zeros..).unwrap_or_default()
 }
 
 /// The size in bits of a number without leading zeros.

@@ -16,6 +16,8 @@ use crate::wire::Head;
 pub enum Serve {
     /// With status 200, these headers and this body.
     Body(String, Vec<(&'static str, &'static str)>),
+    /// The same, with a body that is no text.
+    Bytes(Vec<u8>, Vec<(&'static str, &'static str)>),
     /// With that status and no body.
     Status(u16),
     /// With a redirect to that path.
@@ -131,13 +133,14 @@ fn converse(stream: TcpStream, shared: &Mutex<Shared>) -> std::io::Result<()> {
 /// Whether the connection goes on.
 fn answer(to: &mut TcpStream, how: Serve) -> std::io::Result<bool> {
     match how {
-        Serve::Body(body, headers) => {
+        Serve::Body(body, headers) => return answer(to, Serve::Bytes(body.into_bytes(), headers)),
+        Serve::Bytes(body, headers) => {
             write!(to, "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n", body.len())?;
             for (name, value) in headers {
                 write!(to, "{name}: {value}\r\n")?;
             }
             to.write_all(b"\r\n")?;
-            to.write_all(body.as_bytes())?;
+            to.write_all(&body)?;
         }
         Serve::Status(status) => {
             to.write_all(format!("HTTP/1.1 {status} Status\r\ncontent-length: 0\r\n\r\n").as_bytes())?;

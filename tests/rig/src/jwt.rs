@@ -38,9 +38,16 @@ impl Key {
 
     /// The RSA keys of `tests/rig/keys`: `a` and `b` have 2048 bits, `short` has 1024. `p256`, `p384`, `p521` and `ed25519` are
     /// keys of these curves, `secret32`, `secret48` and `secret64` are secrets of so many bytes; with `_b` behind it, another one.
+    /// Of `p256_short_x` and `p256_short_y` that coordinate begins with a zero, of `p521_b` both do.
     pub fn fixed(name: &str) -> Self {
         let (kind, seed) = name.strip_suffix("_b").map_or((name, 0x11), |kind| (kind, 0x2b));
+        let small = |scalar: u16| {
+            let scalar = [[0; 30].as_slice(), &scalar.to_be_bytes()].concat();
+            Kind::P256(p256::ecdsa::SigningKey::from_slice(&scalar).expect("a key"))
+        };
         Self(match kind {
+            "p256_short_x" => small(379),
+            "p256_short_y" => small(43),
             "a" => return Self::from_pkcs8_pem(include_str!("../keys/a.pem")),
             "b" => return Self::from_pkcs8_pem(include_str!("../keys/b.pem")),
             "short" => return Self::from_pkcs8_pem(include_str!("../keys/short.pem")),

@@ -84,6 +84,7 @@ pub fn env() -> Vec<(&'static str, String)> {
         ("TABLE_WRAPPED_DER", body(&key.public_pem())),
         ("TABLE_EC_PEM", Key::fixed("p256").public_pem()),
         ("TABLE_SECRET", BASE64_STANDARD.encode(Key::fixed("secret64").raw())),
+        ("TABLE_SECRET_TEXT", "super-secret-jwt-token-with-at-least-32-characters-long".into()),
         ("TABLE_SECRET_OF_A_PEM", BASE64_STANDARD.encode(key.public_pem())),
         ("TABLE_SECRET_JWK", Key::fixed("secret64").jwk("s").to_string()),
     ]
@@ -231,12 +232,18 @@ fn key_in_form(form: &str, key: &Value) -> Value {
     match form {
         "$certificate" => json!(key.certificate_pem()),
         "$der_base64" => json!(key.public_der_base64()),
-        // `["a", {members}]`: a JWK with these members set, or left out where they are `"$none"`.
+        // `["a", {members}]`: a JWK with these members set, or left out where they are `"$none"`, or as `rewritten` says.
         "$jwk_with" => {
-            let mut jwk = key.jwk("");
+            let own = key.jwk("");
+            let mut jwk = own.clone();
             let members_of_jwk = jwk.as_object_mut().expect("an object");
             members_of_jwk.remove("kid");
             overlay(members_of_jwk, members_to_set);
+            for (name, value) in members_of_jwk {
+                if let Some(how) = value.as_str().and_then(|how| how.strip_prefix('$')) {
+                    *value = rewritten(&key, own[name].as_str().unwrap_or_default(), how);
+                }
+            }
             jwk
         }
         "$jwk" => {
@@ -258,6 +265,35 @@ fn key_in_form(form: &str, key: &Value) -> Value {
         "$pkcs1_pem" => json!(key.public_pkcs1_pem()),
         "$private_pem" => json!(key.pkcs8_pem()),
         other => panic!("no key in the form {other}"),
+    }
+}
+
+/// A member of the JWK of that key, written otherwise: `padded`, `wrapped` as PEM is, `stripped` of its leading zeros, with
+/// `a_zero_before` it, in the `standard_alphabet`; or `x5c`, a chain of its certificate.
+fn rewritten(key: &Key, own: &str, how: &str) -> Value {
+    let bytes = || URL_SAFE_NO_PAD.decode(own).expect("base64url");
+    let certificate = |key: &Key| {
+        let pem = key.certificate_pem();
+        body(pem.trim_end()).replace('\n', "")
+    };
+    match how {
+        "padded" => {
+            let padded = BASE64_STANDARD.encode(bytes());
+            json!(padded.replace('+', "-").replace('/', "_"))
+        }
+        "wrapped" => {
+            let lines: Vec<_> = own.as_bytes().chunks(64).map(String::from_utf8_lossy).collect();
+            json!(lines.join("\r\n") + "\n")
+        }
+        "stripped" => {
+            let digits: Vec<u8> = bytes().into_iter().skip_while(|byte| *byte == 0).collect();
+            assert!(digits.len() < bytes().len(), "there is no zero before it");
+            json!(URL_SAFE_NO_PAD.encode(digits))
+        }
+        "a_zero_before" => json!(URL_SAFE_NO_PAD.encode([&[0], bytes().as_slice()].concat())),
+        "standard_alphabet" => json!(own.replace('-', "+").replace('_', "/")),
+        "x5c" => json!([certificate(key), certificate(&Key::fixed("b"))]),
+        other => panic!("no way to write a member: {other}"),
     }
 }
 
