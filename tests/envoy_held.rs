@@ -30,6 +30,8 @@ use serde_json::{Value, json};
 enum State {
     /// Its form is not complete.
     Form,
+    /// The same, and then nobody knows the `kid` of a token beside it.
+    FormAndKid,
     /// The keys of its issuer were never fetched.
     Keys,
     /// Nobody knows its `kid`.
@@ -38,13 +40,19 @@ enum State {
     Revocations,
 }
 
-const STATES: [State; 4] = [State::Form, State::Keys, State::Kid, State::Revocations];
+const STATES: [State; 5] = [State::Form, State::FormAndKid, State::Keys, State::Kid, State::Revocations];
+
+impl State {
+    const fn is_form(self) -> bool {
+        matches!(self, Self::Form | Self::FormAndKid)
+    }
+}
 
 /// A new way to wait does not compile before it has a state here.
 #[expect(dead_code, reason = "it is the compiler that asks")]
 fn every_wait_has_a_state(decision: &Decision<'_>, kind: FeedKind) -> &'static [State] {
     match (decision, kind) {
-        (Decision::ReadForm, _) => &[State::Form],
+        (Decision::ReadForm, _) => &[State::Form, State::FormAndKid],
         (Decision::Await { .. }, FeedKind::Keys(_)) => &[State::Keys, State::Kid],
         (Decision::Await { .. }, FeedKind::Revocations(_)) => &[State::Revocations],
         (Decision::Answer(_) | Decision::Forward(_), _) => &[],
@@ -140,7 +148,7 @@ fn head(state: State) -> Vec<(&'static str, String)> {
     let forged = match state {
         State::Form => None,
         State::Keys => Some(token("keys", "b", "1")),
-        State::Kid => Some(token("kid", "b", "nobody's")),
+        State::Kid | State::FormAndKid => Some(token("kid", "b", "nobody's")),
         // Only a genuine token is compared with what is revoked.
         State::Revocations => Some(token("revocations", "a", "1")),
     };
@@ -148,15 +156,17 @@ fn head(state: State) -> Vec<(&'static str, String)> {
         (":method", "POST".to_owned()),
         (":scheme", "http".to_owned()),
         (":authority", "app.example.com".to_owned()),
-        (":path", if forged.is_some() { "/app".to_owned() } else { "/jwt/auth".to_owned() }),
+        (":path", if state.is_form() { "/jwt/auth".to_owned() } else { "/app".to_owned() }),
         ("sec-fetch-site", "same-origin".to_owned()),
         ("x-jwt-sub", "root".to_owned()),
         ("x-jwtproxy-held-path", "/app".to_owned()),
         ("x-jwtproxy-held-method", "GET".to_owned()),
     ];
-    match forged {
-        None => fields.push(("content-type", "application/x-www-form-urlencoded".to_owned())),
-        Some(forged) => fields.push(("authorization", bearer(&forged))),
+    if state.is_form() {
+        fields.push(("content-type", "application/x-www-form-urlencoded".to_owned()));
+    }
+    if let Some(forged) = forged {
+        fields.push(("authorization", bearer(&forged)));
     }
     fields
 }
@@ -195,7 +205,7 @@ fn of_http1(state: State) -> Vec<(&'static str, Vec<String>)> {
         let _ = write!(lines, "{name}: {value}\r\n");
         lines
     });
-    let path = if state == State::Form { "/jwt/auth" } else { "/app" };
+    let path = if state.is_form() { "/jwt/auth" } else { "/app" };
     let head = |method: &str, more: &str| {
         format!("{method} {path} HTTP/1.1\r\nhost: app.example.com\r\n{lines}{more}\r\n")
     };
@@ -210,7 +220,7 @@ fn of_http1(state: State) -> Vec<(&'static str, Vec<String>)> {
         ("trailers alone", vec![chunked, "0\r\nx-jwt-sub: root\r\n\r\n".into()]),
         ("100-continue", vec![head("POST", "expect: 100-continue\r\ncontent-length: 1\r\n"), "x".into()]),
     ];
-    if state != State::Form {
+    if !state.is_form() {
         let upgrade = "connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n\
                        sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
         all.push(("upgrade", vec![head("GET", upgrade), "x".repeat(100)]));

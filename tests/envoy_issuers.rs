@@ -95,7 +95,9 @@ fn token(recipe: &Recipe, key: &str, change: &Value) -> String {
     }
     let mut header = recipe.header.clone();
     header["alg"] = json!(recipe.alg);
-    header["kid"] = json!("1");
+    if header["kid"].is_null() {
+        header["kid"] = json!("1");
+    }
     if !recipe.padded {
         return mint(&Key::fixed(key), &recipe.alg, header, claims);
     }
