@@ -173,7 +173,7 @@ impl Policy {
     }
 }
 
-/// A hash of the providers but for what they revoke: who is signed out stays so when somebody else is revoked.
+/// A hash of the providers but for what they revoke: what was fetched for them is of use when somebody else is revoked, too.
 fn fingerprint(providers: &Value) -> [u8; 32] {
     let mut providers = providers.clone();
     for provider in providers.as_array_mut().into_iter().flatten().filter_map(Value::as_object_mut) {
