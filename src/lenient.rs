@@ -1,5 +1,7 @@
 //! What lenient readers behind us make of names and values: what one of them takes for ours must not come from a client.
 
+use std::borrow::Cow;
+
 use memchr::memchr2;
 use percent_encoding::percent_decode;
 
@@ -65,12 +67,30 @@ pub fn reads_as(found: &[u8], name: &str) -> bool {
         let normal = |byte: u8| if byte == b'+' { b'_' } else { normal(byte) };
         return found.len() == name.len() && found.iter().copied().map(normal).eq(name.bytes().map(normal));
     }
-    let decoded = form_decode(found);
+    let found = percent_u_decoded(found);
+    let decoded = form_decode(&found);
     let found = trimmed(&decoded, |byte| is_space(byte) || byte == b'?');
     let has_name = |found: &[u8]| {
         is_name(found) || memchr2(b'[', 0, found).is_some_and(|end| found.get(..end).is_some_and(is_name))
     };
     has_name(found) || has_name(trimmed(found, |byte| matches!(byte, b'[' | b']')))
+}
+
+/// Without `%u0074`, which Perl's CGI takes for a `t`.
+fn percent_u_decoded(text: &[u8]) -> Cow<'_, [u8]> {
+    if memchr::memmem::find(text, b"%u00").is_none() {
+        return Cow::Borrowed(text);
+    }
+    let (mut decoded, mut rest) = (Vec::with_capacity(text.len()), text);
+    while let Some((byte, behind)) = rest.split_first() {
+        let code = rest.strip_prefix(b"%u00").and_then(|code| code.split_first_chunk::<2>());
+        let letter = code.and_then(|(digits, _)| u8::from_str_radix(str::from_utf8(digits).ok()?, 16).ok());
+        (rest, _) = match (code, letter) {
+            (Some((_, behind)), Some(letter)) => (behind, decoded.push(letter)),
+            _ => (behind, decoded.push(*byte)),
+        };
+    }
+    Cow::Owned(decoded)
 }
 
 /// White space to some reader: a name of ours is ASCII, and of other charsets any byte may be.
@@ -102,7 +122,8 @@ pub fn looks_like_token(value: &[u8]) -> bool {
 }
 
 /// Where a text has the first of the bytes that no token is without to any reader: a dot, or what may stand for one. A part of
-/// a token has a dot in its name.
+/// a token has a dot in its name. Under a name or scheme of ours nothing more is asked for: some decode white space before an
+/// object, skip what is no base64, and do not count parts.
 #[must_use]
 pub fn first_sign_of_token(text: &[u8]) -> Option<usize> {
     memchr::memchr3(b'.', b'%', b'\\', text)
@@ -144,13 +165,12 @@ fn with_dots(value: &[u8]) -> Vec<u8> {
 /// or stuck to others before what could be a token.
 #[must_use]
 pub fn mentions(line: &[u8], scheme: &str) -> bool {
-    let mut dots = memchr::memrchr_iter(b'.', line);
-    let last_two = dots.next().and_then(|_| dots.next());
+    let last_dot = memchr::memrchr(b'.', line);
     let is_apart = |byte: Option<&u8>| byte.is_none_or(|byte| !byte.is_ascii_alphanumeric());
     let mut places = line.windows(scheme.len().max(1)).enumerate();
     let is_mentioned = places.any(|(at, word)| {
         word.eq_ignore_ascii_case(scheme.as_bytes())
-            && (last_two.is_some_and(|dot| at < dot)
+            && (last_dot.is_some_and(|dot| at < dot)
                 || is_apart(at.checked_sub(1).and_then(|at| line.get(at)))
                     && is_apart(line.get(at.saturating_add(word.len()))))
     });
@@ -164,8 +184,9 @@ fn is_bare_token(text: &[u8]) -> bool {
     let names = |two: &[u8]| matches!(two, [b'=', next] if !matches!(next, b'=' | b'.'));
     let start = text.iter().position(|byte| !is_around(byte)).unwrap_or_default();
     let end = text.iter().rposition(|byte| !is_around(byte)).map_or(0, |end| end.saturating_add(1));
-    text.get(start..end)
-        .is_some_and(|word| word.iter().all(fits) && !word.windows(2).any(names) && looks_like_token(word))
+    text.get(start..end).is_some_and(|word| {
+        word.iter().all(fits) && !word.windows(2).any(names) && first_sign_of_token(word).is_some()
+    })
 }
 
 /// Whether some reader finds a token under that name in a pair of a `Cookie` line though the pair has another one: some separate
@@ -183,7 +204,7 @@ pub fn hides_token(pair: &[u8], name: &str) -> bool {
     let split = |at: usize| pair.split_at_checked(at).unwrap_or_default();
     let whole = |at: usize| {
         let (before, value) = split(at);
-        reads_as(before, name) && looks_like_token(value)
+        first_sign_of_token(value).is_some() && reads_as(before, name)
     };
     let in_it = |at: usize| {
         let (before, value) = split(at);
@@ -197,7 +218,7 @@ pub fn hides_token(pair: &[u8], name: &str) -> bool {
         let word = value.get(start..).and_then(|value| value.split(ends).next()).unwrap_or_default();
         // Both are those of the whole, which was looked at.
         let is_whole = at == first && own.len() == before.len() && word.len() == value.len();
-        !is_whole && reads_as(own, name) && looks_like_token(word)
+        !is_whole && first_sign_of_token(word).is_some() && reads_as(own, name)
     };
     whole(first) || in_it(first) || signs.any(in_it)
 }

@@ -8,8 +8,7 @@ use crate::address::form_decode;
 use crate::cookie::{self, Holds};
 use crate::http::{HeadEdit, RequestHead, cut, has_many};
 use crate::lenient::{
-    METHOD_PARAMETER, first_sign_of_token, hides_token, is_twin, looks_like_token, mentions,
-    overrides_method, reads_as, twins,
+    METHOD_PARAMETER, first_sign_of_token, hides_token, is_twin, mentions, overrides_method, reads_as, twins,
 };
 
 /// What is logged of a longer query is nothing, in bytes: to look for tokens in it costs more than it tells.
@@ -91,7 +90,7 @@ impl TokenSources {
                 continue;
             }
             let goes = || match (after_scheme(text, scheme.as_deref()), scheme) {
-                (Some(value), _) if looks_like_token(value) => true,
+                (Some(value), _) if first_sign_of_token(value).is_some() => true,
                 (Some(_), scheme) => scheme.is_some() && has_comma(text),
                 (None, scheme) => scheme.as_ref().is_some_and(|scheme| mentions(text, scheme)),
             };
@@ -133,7 +132,7 @@ impl TokenSources {
                 SourceKind::Cookie { name, .. } => match cookie::holds(pair, name) {
                     Some(Holds::Token(value)) => {
                         let own = winner.at(Place { source, line, part });
-                        let goes = || looks_like_token(value) || hides_token(pair, name);
+                        let goes = || first_sign_of_token(value).is_some() || hides_token(pair, name);
                         own.map_or_else(goes, |own| own == Stripped::Goes)
                     }
                     Some(Holds::Part(part)) => !kept_part.is_some_and(|kept| kept.is_of_the_token_of(&part)),
@@ -252,8 +251,8 @@ impl TokenSources {
     /// Whether some reader takes a parameter for a token of ours.
     fn is_token(&self, name: &[u8], value: &[u8]) -> bool {
         let mut sources = self.0.iter();
-        sources.any(|own| matches!(&own.at, SourceKind::Query(own) if reads_as(name, own)))
-            && looks_like_token(&form_decode(value))
+        first_sign_of_token(value).is_some()
+            && sources.any(|own| matches!(&own.at, SourceKind::Query(own) if reads_as(name, own)))
     }
 
     /// Whether a header of that name holds credentials, ours or not.

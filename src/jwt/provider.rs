@@ -144,7 +144,7 @@ impl Provider {
                 }
                 continue;
             }
-            budget.spend(jws.algorithm().map_or(1, |algorithm| signatures.cost(algorithm)))?;
+            budget.spend(jws.algorithm().map_or(1, |algorithm| signatures.cost(key.key(), algorithm)))?;
             if let Some(genuine) = jws.authenticate(key, signatures) {
                 return Ok((genuine, key));
             }

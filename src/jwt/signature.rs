@@ -8,7 +8,7 @@ pub trait Signatures {
     fn verify(&self, key: &Key, algorithm: Algorithm, message: &[u8], signature: &[u8]) -> bool;
 
     /// What one check takes of the [budget](super::Budget) of a request.
-    fn cost(&self, _: Algorithm) -> u8 {
+    fn cost(&self, _: &Key, _: Algorithm) -> u8 {
         1
     }
 }
@@ -18,8 +18,8 @@ impl<S: Signatures + ?Sized> Signatures for &S {
         (**self).verify(key, algorithm, message, signature)
     }
 
-    fn cost(&self, algorithm: Algorithm) -> u8 {
-        (**self).cost(algorithm)
+    fn cost(&self, key: &Key, algorithm: Algorithm) -> u8 {
+        (**self).cost(key, algorithm)
     }
 }
 

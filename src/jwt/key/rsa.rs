@@ -71,6 +71,12 @@ impl RsaKey {
         self.rsa.n_bytes().to_vec()
     }
 
+    /// The size of its modulus, in bytes.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.rsa.size()
+    }
+
     /// Tells whether the key made `signature`.
     #[must_use]
     pub fn made(&self, algorithm: Algorithm, message: &[u8], signature: &[u8]) -> bool {
