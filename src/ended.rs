@@ -43,8 +43,10 @@ impl Key {
     fn of(jwt: &VerifiedJwt) -> Self {
         let [subject, token] = jwt.remembered_as(|| {
             let subject = jwt.subject().map_or(Self::NOBODY, |subject| {
-                // No realm has a line break, so no two pairs are one text.
-                half(&sha256([jwt.realm(), subject].join("\n").as_bytes()))
+                let realm = jwt.realm();
+                // With the length of one, no two pairs are one text.
+                let length = realm.len().to_be_bytes();
+                half(&sha256(&[&length, realm.as_bytes(), subject.as_bytes()].concat()))
             });
             let TokenHash(hash) = jwt.hash();
             [subject, half(&hash)]

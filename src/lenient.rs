@@ -85,10 +85,12 @@ fn percent_u_decoded(text: &[u8]) -> Cow<'_, [u8]> {
     while let Some((byte, behind)) = rest.split_first() {
         let code = rest.strip_prefix(b"%u00").and_then(|code| code.split_first_chunk::<2>());
         let letter = code.and_then(|(digits, _)| u8::from_str_radix(str::from_utf8(digits).ok()?, 16).ok());
-        (rest, _) = match (code, letter) {
-            (Some((_, behind)), Some(letter)) => (behind, decoded.push(letter)),
-            _ => (behind, decoded.push(*byte)),
+        let (next, behind) = match (code, letter) {
+            (Some((_, behind)), Some(letter)) => (letter, behind),
+            _ => (*byte, behind),
         };
+        decoded.push(next);
+        rest = behind;
     }
     Cow::Owned(decoded)
 }
@@ -202,25 +204,17 @@ pub fn hides_token(pair: &[u8], name: &str) -> bool {
     let mut signs = memchr::memchr_iter(b'=', pair);
     let Some(first) = signs.next() else { return false };
     let split = |at: usize| pair.split_at_checked(at).unwrap_or_default();
-    let whole = |at: usize| {
-        let (before, value) = split(at);
-        first_sign_of_token(value).is_some() && reads_as(before, name)
-    };
-    let in_it = |at: usize| {
-        let (before, value) = split(at);
+    // Of a value the name before which is ours any word may be the token: it may have a scheme, or quotes.
+    let last_sign = pair.iter().rposition(|byte| matches!(byte, b'.' | b'%' | b'\\')).unwrap_or_default();
+    let names = |at: usize| {
+        let (before, _) = split(at);
         // Not what stands before it as well: white space before thousands of signs would be gone through for each.
         let end = before.iter().rposition(|byte| !is_space(*byte)).map_or(0, |end| end.saturating_add(1));
         let before = before.get(..end).unwrap_or_default();
-        let own = before.rsplit(ends).next().unwrap_or_default();
-        let is_before = |byte: &u8| is_space(*byte) || *byte == b'"';
-        let value = value.get(1..).unwrap_or_default();
-        let start = value.iter().position(|byte| !is_before(byte)).unwrap_or_default();
-        let word = value.get(start..).and_then(|value| value.split(ends).next()).unwrap_or_default();
-        // Both are those of the whole, which was looked at.
-        let is_whole = at == first && own.len() == before.len() && word.len() == value.len();
-        !is_whole && first_sign_of_token(word).is_some() && reads_as(own, name)
+        reads_as(before.rsplit(ends).next().unwrap_or_default(), name)
     };
-    whole(first) || in_it(first) || signs.any(in_it)
+    (last_sign > first && reads_as(split(first).0, name))
+        || std::iter::once(first).chain(signs).take_while(|at| *at < last_sign).any(names)
 }
 
 #[cfg(test)]

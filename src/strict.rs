@@ -56,7 +56,9 @@ pub(crate) fn decide<'d>(
         && head.method() == b"GET"
         && Asking::of(head) == Asking::Navigation;
     if at_auth_path {
-        candidates.retain(|candidate| policy.sources.keeps(candidate.form));
+        // What would not be kept as a cookie signs nobody in; a cookie is kept already.
+        candidates
+            .retain(|candidate| candidate.carrier == Carrier::Cookie || policy.sources.keeps(candidate.form));
         candidates = put_first(candidates, |carrier| carrier != Carrier::Cookie);
     } else if opens_link {
         candidates = put_first(candidates, |carrier| carrier == Carrier::Query);

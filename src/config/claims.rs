@@ -78,6 +78,10 @@ fn term(node: &Node<'_>, reading: &Reading<'_>, captured: Option<&[String]>) -> 
     if comparison == Comparison::Word && operand.text()?.contains(' ') {
         return operand.refuse("a word has no space in it; for several write {all_of: [{word: …}, …]}");
     }
+    if comparison == Comparison::Prefix && text.capture.as_ref().is_some_and(|(_, after)| after.is_empty()) {
+        return operand
+            .refuse("longer names would begin so as well; end it with what separates them, as in {name}:");
+    }
     Ok(Term::Text(comparison, text))
 }
 

@@ -97,12 +97,13 @@ fn provider(
     if max_ttl.is_some() && require_exp == Some(false) {
         return fields.refuse("require_exp", "`max_ttl_seconds` needs `exp`; leave out one of the two");
     }
+    let subject_claim = fields.read("subject_claim", claim_name)?.unwrap_or_else(|| "sub".into());
     let provider = Provider {
-        realm: issuer.as_deref().unwrap_or(&name).into(),
+        realm: format!("{}\n{subject_claim}", issuer.as_deref().unwrap_or(&name)).into(),
         name,
         issuer: issuer_name,
         audiences: fields.read("audiences", audiences)?,
-        subject_claim: fields.read("subject_claim", claim_name)?.unwrap_or_else(|| "sub".into()),
+        subject_claim,
         algorithms: algorithms.clone(),
         keys: all_keys,
         skipped: reading.skipped.drain(..).map(|key| Rc::new(Skipping::new(key, None))).collect(),

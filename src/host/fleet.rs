@@ -19,8 +19,8 @@ const ENDED_STAMP: &str = "ended.stamp";
 pub(super) struct Fleet {
     /// Of those with equal providers.
     pub shared: Shared,
-    /// Of all: a session that ended stays so when the configuration changes, for both of them.
-    of_all: Shared,
+    /// Of all of the plugin: a session that ended stays so when the configuration changes, for both of them.
+    of_plugin: Shared,
     pub neighbours: Neighbours,
     pub fetcher: Fetcher,
     /// What tells the list of ended sessions that is known from a later one.
@@ -35,13 +35,13 @@ impl Fleet {
         if policy.feeds().iter().next().is_none() && !policy.remembers_sign_outs() {
             return None;
         }
-        let (shared, of_all) = (Shared::of(policy.fingerprint()), Shared::of_all());
+        let (shared, of_plugin) = (Shared::of(policy.fingerprint()), Shared::of_plugin());
         let fetcher = Fetcher::new(policy, &shared);
         if policy.remembers_sign_outs() {
-            of_all.create(ENDED, EndedSessions::EMPTY);
+            of_plugin.create(ENDED, EndedSessions::EMPTY);
         }
         let (neighbours, stamp, ended) = (Neighbours::new(), RefCell::default(), RefCell::default());
-        Some(Self { shared, of_all, neighbours, fetcher, stamp, ended })
+        Some(Self { shared, of_plugin, neighbours, fetcher, stamp, ended })
     }
 }
 
@@ -57,8 +57,8 @@ impl Filter {
             return;
         }
         let now = self.clock.now();
-        fleet.of_all.update(ENDED, |list| EndedSessions::merged(list, sessions, now));
-        fleet.of_all.write(ENDED_STAMP, &shared::stamp());
+        fleet.of_plugin.update(ENDED, |list| EndedSessions::merged(list, sessions, now));
+        fleet.of_plugin.write(ENDED_STAMP, &shared::stamp());
         fleet.neighbours.call();
         self.follow_sign_outs(fleet);
         // Their streams end with the next tick: now it is a request that is spoken for.
@@ -74,9 +74,9 @@ impl Filter {
         else {
             return;
         };
-        let current = fleet.of_all.read(ENDED_STAMP).0.unwrap_or_default();
+        let current = fleet.of_plugin.read(ENDED_STAMP).0.unwrap_or_default();
         if current != *stamp {
-            let list = fleet.of_all.read(ENDED).0.unwrap_or_default();
+            let list = fleet.of_plugin.read(ENDED).0.unwrap_or_default();
             ended.extend(self.policy.note_ended(&list));
             *stamp = current;
         }

@@ -7,8 +7,9 @@ use log::error;
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::Status;
 
+use super::plugin_name;
 use crate::http::hex;
-use crate::jwt::NumericDate;
+use crate::jwt::{NumericDate, sha256};
 
 /// Memory that workers share: values by name, as plugins of the same VM see them, too.
 pub(super) struct Shared {
@@ -21,9 +22,9 @@ impl Shared {
         Self { prefix: format!("jwtproxy.{}", hex(fingerprint)) }
     }
 
-    /// That of all workers, those of a configuration that is going included.
-    pub(super) fn of_all() -> Self {
-        Self { prefix: "jwtproxy".to_owned() }
+    /// That of all workers of the plugin, those of a configuration that is going included.
+    pub(super) fn of_plugin() -> Self {
+        Self { prefix: format!("jwtproxy.{}", hex(&sha256(plugin_name().as_bytes()))) }
     }
 
     /// A value, and the version by which it can be replaced.
@@ -66,7 +67,7 @@ impl Shared {
     }
 }
 
-/// All workers. Each has a queue, by which the others call it.
+/// All workers of the plugin. Each has a queue, by which the others call it.
 pub(super) struct Neighbours {
     shared: Shared,
     own: Option<u32>,
@@ -84,7 +85,7 @@ const MOST: usize = 1024;
 impl Neighbours {
     /// Makes the queue of this worker. Its name is nobody else's: the one who registers a name last gets its calls.
     pub(super) fn new() -> Self {
-        let shared = Shared::of_all();
+        let shared = Shared::of_plugin();
         let name = shared.name(&format!("queue.{:x}", chance_bits()));
         shared.create(LIST, &[]);
         let own = hostcalls::register_shared_queue(&name).ok();

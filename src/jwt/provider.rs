@@ -39,8 +39,8 @@ pub struct Provider {
     pub name: String,
     /// The `iss` of its tokens.
     pub issuer: Issuer,
-    /// What its subjects are unique in: the issuer as it is written, or its name. It stays the same when anything else of it
-    /// changes.
+    /// What its subjects are unique in: the issuer as it is written, or its name, and the claim that names them. It stays the
+    /// same when anything else of it changes.
     pub realm: Rc<str>,
     /// One of these must be in `aud`; none: not checked.
     pub audiences: Option<Vec<String>>,

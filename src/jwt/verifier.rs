@@ -121,7 +121,7 @@ impl Verifier {
                     let jwt = VerifiedJwt {
                         compact: compact.into(),
                         provider: index,
-                        realm: Rc::clone(&provider.realm),
+                        realm: realm(provider, &claims),
                         remembered_as: OnceCell::new(),
                         subject: text(&claims, &provider.subject_claim),
                         jti: text(&claims, &"jti".into()),
@@ -211,7 +211,7 @@ impl VerifiedJwt {
         self.provider
     }
 
-    /// What its subject is unique in: the issuer, or the provider where that has no name for it.
+    /// What its subject is unique in: an issuer, or the provider where that has no name for it, and a claim.
     #[must_use]
     pub fn realm(&self) -> &str {
         &self.realm
@@ -284,6 +284,7 @@ impl VerifiedJwt {
     pub fn same_subject(&self, other: &Self) -> bool {
         self.compact == other.compact
             || self.provider == other.provider
+                && self.realm == other.realm
                 && matches!((self.subject(), other.subject()), (Some(a), Some(b)) if a == b)
     }
 }
@@ -298,6 +299,16 @@ fn add<'n>(wanted: &mut Vec<String>, names: impl Iterator<Item = &'n str>) {
         if !wanted.iter().any(|own| own == name) {
             wanted.push(name.to_owned());
         }
+    }
+}
+
+/// What the subject of a token is unique in. Where issuers differ, each has its own.
+fn realm(provider: &Provider, claims: &Claims<'_>) -> Rc<str> {
+    match (&provider.issuer, claims.text("iss")) {
+        (Issuer::Any | Issuer::OfTenant { .. }, Claim::Present(issuer)) => {
+            [&provider.realm, "\n", issuer].concat().into()
+        }
+        _ => Rc::clone(&provider.realm),
     }
 }
 
