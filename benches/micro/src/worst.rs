@@ -109,6 +109,11 @@ pub const WORST: &[Worst] = &[
     worst("semicolons in the query, let through", |good| {
         fetch(&format!("/notes?{}", fill_to("t%6fken=.;", SIZE - 1_000)), &[bearer(good)])
     }),
+    worst("brackets and escapes in the query", |_| fetch(&format!("/notes?{}", fill("token[=.%;")), &[])),
+    worst("the same in the page's address", |good| {
+        let query = fill_to("token[=.%;", SIZE - 1_000);
+        fetch("/notes", &[bearer(good), ("referer", &format!("https://workspace.example.com/?{query}"))])
+    }),
     worst("a thousand parameters", |good| {
         fetch(
             &format!(
