@@ -212,14 +212,7 @@ impl Policy {
         head: &RequestHead<'d>,
     ) -> Decision<'d> {
         let unasked = if public.names_methods() { Unasked::MethodOverrides } else { Unasked::Nothing };
-        Decision::Forward(Forward {
-            policy: self,
-            head: *head,
-            token: None,
-            now: None,
-            unasked,
-            by_path: true,
-        })
+        self.forward_unverified(unasked, head)
     }
 
     pub(crate) const fn forward_preflight<'d>(
@@ -227,7 +220,11 @@ impl Policy {
         _: Preflight,
         head: &RequestHead<'d>,
     ) -> Decision<'d> {
-        let unasked = Unasked::Credentials;
+        self.forward_unverified(Unasked::Credentials, head)
+    }
+
+    /// What needs no token, by its path.
+    const fn forward_unverified<'d>(&'d self, unasked: Unasked, head: &RequestHead<'d>) -> Decision<'d> {
         Decision::Forward(Forward {
             policy: self,
             head: *head,
